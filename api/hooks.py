@@ -187,6 +187,10 @@ async def _find_answers(
 async def _record_event(
     request: Request, agent: Agent, client: CodingClient, body: dict[str, Any], event_name: str
 ) -> None:
+    if tool_calls.is_disconnection(event_name):
+        async with open_transaction(request) as session:
+            await coding_sessions.record_disconnection(session, agent, client)
+        return
     event = tool_calls.read_session_event(client, body, event_name)
     if event is not None:
         async with open_transaction(request) as session:

@@ -57,6 +57,7 @@ class ClientConnection(Base):
     hook_at: Mapped[datetime | None]
     mcp_at: Mapped[datetime | None]
     telemetry_at: Mapped[datetime | None]
+    disconnected_at: Mapped[datetime | None]  # when its settings were last restored
     held_seconds: Mapped[float | None]  # of the longest call that was held and then answered
     cut_seconds: Mapped[float | None]  # after which the last connection closed before an answer
     test_requested_at: Mapped[datetime | None]  # the next call is held: it tests the connection

@@ -126,6 +126,7 @@ class EventType(StrEnum):
     AGENT_LOST = "agent.lost"
     AGENT_DELETE_FAILED = "agent.delete.failed"
     AGENT_CLIENT_CONNECTED = "agent.client_connected"  # its hook has called for the first time
+    AGENT_CLIENT_DISCONNECTED = "agent.client_disconnected"  # its settings were restored
     AGENT_SESSION_CHANGED = "agent.session_changed"  # of its client: began, works, is idle, ended
     AGENT_TOOL_UNGATED = "agent.tool_ungated"  # a tool call ran without a request of the hook
     AGENT_TOOLS_UNGATED = "agent.tools_ungated"  # so many that not each of them is an event

@@ -23,8 +23,10 @@ from services.coding_sessions.queries import (
 from services.coding_sessions.rules import (
     CLIENT_NAMES,
     TESTED_VERSIONS,
+    ConnectionKind,
     GateState,
     ReportedState,
+    find_contact,
     find_state,
     is_tested,
 )
@@ -32,13 +34,13 @@ from services.coding_sessions.signals import (
     CONNECTION_INTERVAL,
     MAX_KEY_LENGTH,
     MAX_UNGATED_EVENTS,
-    ConnectionKind,
     SessionEvent,
     SessionEventKind,
     UsageReport,
     build_change_event,
     delete_old_sessions,
     record_connection,
+    record_disconnection,
     record_event,
     record_signal,
 )

@@ -26,6 +26,21 @@ TESTED_VERSIONS: Mapping[CodingClient, str] = {
 """The versions with which the tests run: what a client does can change with each version."""
 
 
+class ConnectionKind(StrEnum):
+    """The ways in which a client reaches the server."""
+
+    HOOK = "hook"
+    MCP = "mcp"
+    TELEMETRY = "telemetry"
+
+
+def find_contact(connection: ClientConnection, kind: ConnectionKind) -> datetime | None:
+    """Return when a client was last seen in one way; None: not since it was disconnected."""
+    at: datetime | None = getattr(connection, f"{kind}_at")
+    left_at = connection.disconnected_at
+    return at if at is not None and (left_at is None or at > left_at) else None
+
+
 class ReportedState(StrEnum):
     """What a session does, as far as that is known."""
 
@@ -51,6 +66,7 @@ class GateState(StrEnum):
     """Whether a client asks before it calls a tool, as far as that is known."""
 
     NEVER_ASKED = "never_asked"
+    DISCONNECTED = "disconnected"  # its settings were restored, and it has not asked since
     BYPASSED = "bypassed"  # a tool call of the latest session ran without being asked
     NOT_IN_SESSION = "not_in_session"  # the latest session works, and has not asked
     ON = "on"
@@ -63,6 +79,10 @@ def find_gate_state(
     """Return whether a client asks: only a request of its latest session shows that it does."""
     if connection.hook_at is None:
         return GateState.NEVER_ASKED
+    asked_at = latest.last_call_at if latest is not None else None
+    left_at = connection.disconnected_at
+    if left_at is not None and max(connection.hook_at, asked_at or left_at) <= left_at:
+        return GateState.DISCONNECTED
     if ungated_count:
         return GateState.BYPASSED
     if latest is None or at - latest.last_signal_at >= EVIDENCE_AGE:

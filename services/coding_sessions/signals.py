@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import itemgetter
 from uuid import UUID
 
 from sqlalchemy import (
@@ -41,21 +42,13 @@ from models import (
     new_id,
 )
 from services import agents, boards, events
-from services.coding_sessions.rules import CLIENT_NAMES
+from services.coding_sessions.rules import CLIENT_NAMES, ConnectionKind, find_contact
 
 MAX_KEY_LENGTH = 200  # characters of a client's id of a session, a call or a message
 MAX_LINE_LENGTH = 500  # characters of a folder, a model or a version
 MAX_TOKENS = 10**12  # of one call of a model
 RETURN_AGE = timedelta(hours=24)  # of a call that has returned, since it was asked for
 CONNECTION_INTERVAL = timedelta(seconds=30)  # between two records of the same kind of contact
-
-
-class ConnectionKind(StrEnum):
-    """The ways in which a client reaches the server."""
-
-    HOOK = "hook"
-    MCP = "mcp"
-    TELEMETRY = "telemetry"
 
 
 class SessionEventKind(StrEnum):
@@ -195,17 +188,14 @@ def build_change_event(agent: Agent, coding_session: CodingSession) -> events.Ne
     )
 
 
-KNOWN_CONNECTION: Query[tuple[str | None, datetime | None, datetime | None, datetime | None]]
-KNOWN_CONNECTION = Query(
-    select(
-        ClientConnection.version,
-        ClientConnection.hook_at,
-        ClientConnection.mcp_at,
-        ClientConnection.telemetry_at,
-    ).where(
+KNOWN_CONNECTION: Query[ClientConnection] = Query(
+    select(ClientConnection)
+    .where(
         ClientConnection.agent_id == bindparam("agent_id", type_=Uuid()),
         ClientConnection.client == bindparam("client", type_=ClientConnection.client.type),
     )
+    .execution_options(populate_existing=True),
+    itemgetter(0),
 )
 
 
@@ -219,15 +209,14 @@ async def record_connection(
 ) -> None:
     """Record that a client has reached the server, at most once in CONNECTION_INTERVAL.
 
-    The first contact of each kind is an event: call it in a transaction of its own. Raises
-    Unauthorized if the agent is deleted meanwhile.
+    The first contact of each kind is an event, also after a disconnection: call it in a transaction
+    of its own. Raises Unauthorized if the agent is deleted meanwhile.
     """
     at, version = now(), shorten(version)
-    found = await KNOWN_CONNECTION.first(session, agent_id=agent.id, client=client)
-    known_version, *times = found or (None, None, None, None)
-    before = times[list(ConnectionKind).index(kind)]
+    known = await KNOWN_CONNECTION.first(session, agent_id=agent.id, client=client)
+    before = find_contact(known, kind) if known is not None else None
     is_recorded = before is not None and at - before < CONNECTION_INTERVAL
-    if is_recorded and version in (None, known_version):
+    if is_recorded and known is not None and version in (None, known.version):
         return
     if not await boards.block_agent_deletion(session, agent.id):
         raise Unauthorized
@@ -244,6 +233,7 @@ async def record_connection(
         where=or_(
             column.is_(None),
             column < at - CONNECTION_INTERVAL,
+            column <= ClientConnection.disconnected_at,
             new.version != func.coalesce(ClientConnection.version, ""),
         ),
     )
@@ -256,6 +246,26 @@ async def record_connection(
         )
         name = CLIENT_NAMES[client]
         event = agents.agent_event(type, None, agent.board_id, agent, client=name, kind=kind)
+        await events.record_events(session, [event])
+
+
+async def record_disconnection(session: AsyncSession, agent: Agent, client: CodingClient) -> None:
+    """Record that the settings of a client were restored; nothing if it was never connected.
+
+    Raises Unauthorized if the agent is deleted meanwhile.
+    """
+    if not await boards.block_agent_deletion(session, agent.id):
+        raise Unauthorized
+    stored = await session.scalar(
+        update(ClientConnection)
+        .where(ClientConnection.agent_id == agent.id, ClientConnection.client == client)
+        .values(disconnected_at=now())
+        .returning(ClientConnection.id)
+        .execution_options(synchronize_session=False)
+    )
+    if stored is not None:
+        type, name = EventType.AGENT_CLIENT_DISCONNECTED, CLIENT_NAMES[client]
+        event = agents.agent_event(type, None, agent.board_id, agent, client=name)
         await events.record_events(session, [event])
 
 

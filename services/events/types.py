@@ -725,6 +725,13 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         feed_kind="agents",
         feed_text=N_("%(actor)s is connected with %(client)s"),
     ),
+    EventType.AGENT_CLIENT_DISCONNECTED: EventDefinition(
+        N_("%(name)s is no longer connected with %(client)s"),
+        NOT_AUDITED,
+        (*STATE, "coding-sessions-{agent}"),
+        feed_kind="agents",
+        feed_text=N_("%(actor)s is no longer connected with %(client)s"),
+    ),
     EventType.AGENT_SESSION_CHANGED: EventDefinition(
         N_("A session of %(name)s with %(client)s has changed"),
         NOT_AUDITED,

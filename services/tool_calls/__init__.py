@@ -5,6 +5,7 @@ from services.tool_calls.clients import (
     build_answer,
     find_event_name,
     is_asking,
+    is_disconnection,
     read_session_event,
     read_tool_request,
 )

@@ -102,6 +102,11 @@ def is_asking(body: Mapping[str, Any], event_name: str) -> bool:
     return has_tool and "tool_response" not in body and "toolResult" not in body
 
 
+def is_disconnection(event_name: str) -> bool:
+    """Return whether client.py reports that it has restored the settings of the client."""
+    return _normalize_name(event_name) == "clientdisconnected"
+
+
 def _normalize_name(event_name: str) -> str:
     return "".join(one for one in event_name.lower() if one.isalnum())
 

@@ -1074,7 +1074,7 @@ def disconnect(options: argparse.Namespace) -> None:
     saved = settings["clients"].get(client)
     if saved is None:
         raise Problem(f"{TITLES[client]} is not connected.")
-    connection = Connection(saved["url"], saved["token"])
+    connection = find_connection(client)
     changes = plan_changes(client, connection, saved, Setup([], []))
     confirm_changes(changes, options.yes)
     for change in changes:
@@ -1088,6 +1088,10 @@ def disconnect(options: argparse.Namespace) -> None:
             if empty.is_dir() and not any(empty.iterdir()):
                 empty.rmdir()
     print(f"{TITLES[client]} does not ask Mission Control any more. Its agent's token still works.")
+    try:
+        send_signal(connection, client, "ClientDisconnected", {})
+    except (OSError, ValueError, Problem) as error:
+        print(f"The page of the agent does not know it yet: {connection.url}: {describe(error)}.")
 
 
 def check(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.http.long_wait import end_waits
-from models import Agent, AgentToken, Approval, ApprovalStatus, ToolCall, User
+from models import Agent, AgentToken, Approval, ApprovalStatus, ClientConnection, ToolCall, User
 from services import agents, approvals
 from tests.support.api_fixtures import HIGH_RATE_LIMITS
 from tests.support.live_server import run_server
@@ -80,6 +80,18 @@ class TestRequests:
         body = {"session_id": "s", "hook_event_name": "Notification"}
         assert (await worker.post(f"{URL}/claude", json=body)).json() == {}
         assert await session.scalar(select(func.count()).select_from(ToolCall)) == 0
+
+    async def test_only_a_report_without_a_call_disconnects(self, worker, session) -> None:
+        disconnected_at = select(ClientConnection.disconnected_at)
+        await worker.post(f"{URL}/claude", json=hook_body("ls"))
+        for event in ("ClientDisconnected", "client-disconnected"):
+            body = hook_body("git push") | {"hook_event_name": None}
+            response = await worker.post(f"{URL}/claude?event={event}&wait=1&headless=1", json=body)
+            assert decision_of(response) == "defer"
+        assert await session.scalar(disconnected_at) is None
+        headers = {"X-Hook-Event": "ClientDisconnected"}
+        assert (await worker.post(f"{URL}/claude", json={}, headers=headers)).json() == {}
+        assert await session.scalar(disconnected_at) is not None
 
     async def test_an_automatic_answer_needs_five_statements(self, worker) -> None:
         await worker.post(f"{URL}/claude", json=hook_body("ls"))

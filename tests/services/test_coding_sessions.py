@@ -260,6 +260,29 @@ async def test_the_gate_is_on_only_by_a_request_of_the_latest_session(session, w
     assert await find_state() == GateState.UNKNOWN
 
 
+async def test_a_disconnected_client_is_off_until_it_asks_again(session, world) -> None:
+    async def find_gate() -> tuple[GateState, bool]:
+        [report] = await coding_sessions.list_gates(session, world.worker)
+        contact = coding_sessions.find_contact(report.connection, ConnectionKind.HOOK)
+        return report.state, contact is not None
+
+    async def call() -> None:
+        await record_connection(session, world.worker, CLAUDE, kind=ConnectionKind.HOOK)
+        await record_signal(session, world.worker, CLAUDE, "s1", is_call=True)
+
+    await coding_sessions.record_disconnection(session, world.worker, CLAUDE)
+    await call()
+    assert await find_gate() == (GateState.ON, True)
+    await coding_sessions.record_disconnection(session, world.worker, CLAUDE)
+    await record_signal(session, world.worker, CLAUDE, "s1")  # by telemetry
+    assert await find_gate() == (GateState.DISCONNECTED, False)
+    await call()
+    assert await find_gate() == (GateState.ON, True)
+    types = [one for one in await list_event_types(session) if "client" in one]
+    connected = EventType.AGENT_CLIENT_CONNECTED
+    assert types == [connected, EventType.AGENT_CLIENT_DISCONNECTED, connected]
+
+
 def test_other_versions_than_the_tested_ones_are_known() -> None:
     for client, version in TESTED_VERSIONS.items():
         assert is_tested(client, version)

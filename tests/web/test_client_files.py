@@ -424,7 +424,7 @@ def connect(machine: Machine, server: HookServer) -> Connect:
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("own", [True, pytest.param(False, marks=repetition)])
-def test_disconnect_restores_every_byte(machine, connect, client, own) -> None:
+def test_disconnect_restores_every_byte(machine, server, connect, client, own) -> None:
     for path, text in OWN_FILES[client].items() if own else ():
         machine.write(path, text)
     before = machine.read_files()
@@ -437,6 +437,16 @@ def test_disconnect_restores_every_byte(machine, connect, client, own) -> None:
     done = machine.call("disconnect", client, "--yes")
     assert done.returncode == 0, done.stderr
     assert machine.read_files() == before
+    path, headers, body = server.requests[-1]
+    assert (path, headers["X-Hook-Event"], body) == (f"/hooks/{client}", "ClientDisconnected", {})
+
+
+def test_disconnect_needs_no_server(machine, server, connect) -> None:
+    connect("claude")
+    server.status = 503
+    done = machine.call("disconnect", "claude", "--yes")
+    assert done.returncode == 0
+    assert b"The page of the agent does not know it yet" in done.stdout
 
 
 def test_the_settings_that_pages_show_are_those_of_the_program(machine, server, connect) -> None:

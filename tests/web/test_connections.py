@@ -112,6 +112,13 @@ async def test_a_check_becomes_green_when_the_client_has_called(
     part = (await alice.get(f"{address}/connect?client=codex", headers=HTMX)).text
     assert part.count('data-s="done"') == 4
     assert "Start the test" in part
+    async with transaction() as session:
+        agent = await session.get(Agent, world.worker.id)
+        await coding_sessions.record_disconnection(session, agent, CodingClient.CODEX)
+    part = (await alice.get(f"{address}/connect?client=codex", headers=HTMX)).text
+    assert part.count('data-s="done"') == 1
+    assert "Start the test" not in part
+    assert "Codex was disconnected" in (await alice.get(address)).text
 
 
 @pytest.fixture

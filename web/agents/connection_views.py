@@ -18,7 +18,13 @@ from core.errors import NotFound
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Agent, ClientConnection, CodingClient, ToolAnswer, ToolCall
 from services import agents, coding_sessions, organizations
-from services.coding_sessions import CLIENT_NAMES, TEST_COMMAND, TEST_SECONDS
+from services.coding_sessions import (
+    CLIENT_NAMES,
+    TEST_COMMAND,
+    TEST_SECONDS,
+    ConnectionKind,
+    find_contact,
+)
 from web.agents.presenter import format_duration
 from web.auth.viewer import current_member
 from web.ui import flash_cookies, forms
@@ -110,10 +116,14 @@ def build_checks(
                 address=base_url,
             ),
         ),
-        ClientCheck(_("Hook answered"), connection.hook_at, translate(HOOK_ADVICE[client])),
+        ClientCheck(
+            _("Hook answered"),
+            find_contact(connection, ConnectionKind.HOOK),
+            translate(HOOK_ADVICE[client]),
+        ),
         ClientCheck(
             _("MCP connected"),
-            connection.mcp_at,
+            find_contact(connection, ConnectionKind.MCP),
             _(
                 "The client connects when it starts. It lists its MCP servers with /mcp. Without"
                 " them it can ask, but takes no tasks."
@@ -125,7 +135,8 @@ def build_checks(
             "It arrives up to a minute after a turn. Without it nobody notices calls that ran"
             " without being asked."
         )
-        checks.append(ClientCheck(_("Telemetry arrived"), connection.telemetry_at, advice))
+        at = find_contact(connection, ConnectionKind.TELEMETRY)
+        checks.append(ClientCheck(_("Telemetry arrived"), at, advice))
     return checks
 
 
@@ -182,7 +193,7 @@ async def _load_connection(request: Request, source: Source) -> dict[str, Any]:
         "test": ConnectionTest(
             connection.test_requested_at is not None, call, connection.cut_seconds
         ),
-        "has_asked": connection.hook_at is not None,
+        "has_asked": find_contact(connection, ConnectionKind.HOOK) is not None,
         "test_command": TEST_COMMAND,
         "test_seconds": TEST_SECONDS,
         "disconnect_command": f"curl -fsS {base_url}/client.py | python3 - disconnect {client}",

@@ -29,6 +29,7 @@ GATE_LABELS: Mapping[GateState, str] = {
     GateState.BYPASSED: N_("Bypassed"),
     GateState.NOT_IN_SESSION: N_("No request yet"),
     GateState.NEVER_ASKED: N_("Not on"),
+    GateState.DISCONNECTED: N_("Disconnected"),
     GateState.UNKNOWN: N_("Unknown"),
 }
 GATE_TONES: Mapping[GateState, str] = {GateState.ON: "good", GateState.BYPASSED: "danger"}
@@ -97,6 +98,9 @@ def describe_gate(report: GateReport) -> str:
     client, connection = CLIENT_NAMES[report.connection.client], report.connection
     if connection.hook_at is None:
         return _("The hook of %(client)s has never called.", client=client)
+    if report.state is GateState.DISCONNECTED and connection.disconnected_at is not None:
+        age = format_duration(report.at - connection.disconnected_at)
+        return _("%(client)s was disconnected %(age)s ago.", client=client, age=age)
     age = format_duration(report.at - connection.hook_at)
     if report.state is GateState.ON:
         return _("%(client)s has asked in its latest session.", client=client)
