@@ -16,6 +16,7 @@ INVISIBLE_RANGES = (
 """Invisible characters of other categories: fillers, and selectors that can carry hidden text."""
 
 JOINERS = "\u200c\u200d\ufe0e\ufe0f"  # needed in some scripts and emoji, after a letter or sign
+EMOJI_JOINT = ("\ufe0f", "\u200d")  # the only two joiners in a row, as in the rainbow flag
 FIRST_JOINED = "\u00a9"  # scripts and emoji with joiners begin here
 MAX_JSON_DEPTH = 60  # levels of lists and objects in a value
 MAX_PLAIN_EXPONENT = 50  # binary, of a number that is written without an exponent
@@ -109,8 +110,8 @@ def remove_invisible(text: str) -> str:
     kept: list[str] = []
     for character in text:
         if character in JOINERS:
-            may_join = kept and kept[-1] >= FIRST_JOINED and kept[-1] not in JOINERS
-            if not may_join:
+            last = kept[-1] if kept else ""
+            if last in JOINERS and (last, character) != EMOJI_JOINT or last < FIRST_JOINED:
                 continue
         elif character != "\t" and _is_invisible(character):
             continue

@@ -327,6 +327,7 @@ def render_board(agent_cards: Sequence[AgentCard], pending: UndecidedApproval) -
                     ListGroup(review, "Review", [first], 1, has_more=False),
                     ListGroup(inbox, "Inbox", [later], 1, has_more=False),
                 ],
+                "is_cut": False,
                 "groupings": [("", "Status")],
                 "related_boards": [RelatedBoard(UUID(int=70), "Marketing", "Launch", others)],
                 "descriptions": {},

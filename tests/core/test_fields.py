@@ -75,6 +75,10 @@ def test_names_have_only_characters_that_are_shown(fields: type[Fields], name: s
         ("\u202egnp\u200b", "gnp"),
         (" Two\r\nlines\t", "Two lines"),
         ("👩\u200d💻 Team", "👩\u200d💻 Team"),  # a joiner that is needed
+        (
+            "\U0001f3f3\ufe0f\u200d\U0001f308 Team",
+            "\U0001f3f3\ufe0f\u200d\U0001f308 Team",
+        ),  # likewise, after a selector
     ]:
         assert getattr(fields.parse({name: given}), name) == stored
     for given, code in [("\u200b\u2066", "blank"), ("x" * 501, "too_long"), (5, "field_invalid")]:
