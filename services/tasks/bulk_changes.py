@@ -176,8 +176,8 @@ async def find_undoable_change(
 
 async def undo_change(
     session: AsyncSession, user: User, board: Board, change_id: UUID
-) -> tuple[list[BulkResult], bool]:
-    """Undo the last TASKS_AT_ONCE changes of a bulk change, and return whether there are more.
+) -> tuple[list[BulkResult], list[UUID]]:
+    """Undo the last TASKS_AT_ONCE changes of a bulk change, and return also the tasks before them.
 
     The board is locked. A task gets its values back if it still has those that the change wrote,
     and if the rules allow it to the user. Raises NotFound if there is nothing to undo.
@@ -200,7 +200,7 @@ async def undo_change(
         change.tasks = rest
     else:
         await session.delete(change)
-    return results, bool(rest)
+    return results, [UUID(one["id"]) for one in rest]
 
 
 async def _undo(

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from core.clock import now
 from core.db.engine import TransactionFactory
@@ -159,6 +159,72 @@ async def test_undo_obeys_the_rules_of_the_board(alice, path, transaction, world
     assert "Undone: 0 tasks. 1 task not undone." in text
     assert "(“Done”)" in text
     assert [task.status for task in await read(transaction, [done])] == ["inbox"]
+
+
+@pytest.fixture
+async def sixty(transaction: TransactionFactory, world: World) -> list[Task]:
+    """Create tasks for three transactions of a change; "Pot 30" is in the second one."""
+    many = [world.make_task(f"Pot {number}") for number in range(60)]
+    async with transaction() as session:
+        session.add_all(many)
+    return many
+
+
+async def interrupt(transaction: TransactionFactory, statement: str) -> None:
+    """Let the database execute a statement in the second transaction of a change."""
+    body = f"returns trigger language plpgsql as $$ begin {statement}; return new; end $$"
+    event = "before update on tasks for each row when (new.title = 'Pot 30')"
+    trigger = f"create trigger interrupt {event} execute function interrupt()"
+    async with transaction() as session:
+        await session.execute(text(f"create function interrupt() {body}"))
+        await session.execute(text(trigger))
+
+
+LOCK_TIMEOUT = "raise exception 'lock timeout' using errcode = '55P03'"
+LOSS_OF_RIGHT = "update organization_board_access set can_write = false"
+EXPIRY = "update bulk_task_changes set created_at = created_at - interval '1 hour'"
+NOT_ALLOWED = "You can read this board but not change it."
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+@pytest.mark.parametrize(
+    ("statement", "number", "reason"),
+    [(LOCK_TIMEOUT, 25, "The database does not answer."), (LOSS_OF_RIGHT, 50, NOT_ALLOWED)],
+)
+async def test_an_interrupted_change_shows_what_was_changed(
+    bob, path, transaction, sixty, headers, statement, number, reason
+) -> None:
+    await interrupt(transaction, statement)
+    sent = fields(sixty, priority="high")
+    response = await bob.post(f"{path}/changes", data=sent, headers=headers)
+    assert response.status_code == 200
+    said = f"{number} tasks changed. {60 - number} tasks not changed. {reason}"
+    assert said in response.text
+    assert re.search(r'action="[^"]*/undos', response.text)
+    changed = [task.priority for task in await read(transaction, sixty)]
+    assert changed == ["high"] * number + ["medium"] * (60 - number)
+
+
+@pytest.mark.parametrize(
+    ("statement", "number", "reason"),
+    [
+        (LOCK_TIMEOUT, 25, "The database does not answer."),
+        (LOSS_OF_RIGHT, 50, NOT_ALLOWED),
+        (EXPIRY, 50, "This change was undone already, or was made too long ago."),
+    ],
+)
+async def test_an_interrupted_undo_names_what_it_has_not_restored(
+    bob, path, transaction, sixty, statement, number, reason
+) -> None:
+    sent = fields(sixty, priority="high")
+    response = await bob.post(f"{path}/changes", data=sent, headers=HTMX)
+    await interrupt(transaction, statement)
+    said = f"Undone: {number} tasks. {60 - number} tasks not undone. {reason}"
+    shown = await undo(bob, response, HTMX)
+    assert said in shown
+    assert (" Undo " in shown) is (statement == LOCK_TIMEOUT)
+    restored = [task.priority for task in await read(transaction, sixty)]
+    assert restored == ["high"] * (60 - number) + ["medium"] * number
 
 
 async def test_a_change_is_undone_once_by_who_made_it(

@@ -9,7 +9,9 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.errors import AppError, Invalid, NotFound
+from core.db.engine import is_temporary_error
+from core.errors import AppError, Invalid, Unavailable
+from core.http.middleware import log_error
 from core.http.request import Session, open_reader, open_transaction
 from models import Board, Status, new_id
 from services import tasks
@@ -85,16 +87,30 @@ async def change_tasks(request: Request) -> Response:
     while len(results) < len(ids) or board is None:
         try:
             async with open_transaction(request) as session:
-                board = await board_for_update(request, session)
-                results += await change_next(session, board, len(results))
-        except AppError as error:  # such as a right that was lost
+                locked = await board_for_update(request, session)
+                changed = await change_next(session, locked, len(results))
+            board = locked  # one that is rolled back has no values
+        except Exception as error:
             if board is None or not results:
                 raise
-            results += [BulkResult(id, error) for id in ids[len(results) :]]
+            changed = _fail_others(request, ids[len(results) :], error)
+        results += changed
     to_confirm = list_to_confirm(results)[:MAX_CONFIRMED] if fields.status is Status.DONE else []
     return await _render_results(
         request, board, change_id, results, to_confirm, is_deletion=given.delete
     )
+
+
+def _fail_others(request: Request, ids: Sequence[UUID], error: Exception) -> list[BulkResult]:
+    """Return why tasks were not changed after others were, so that these are reported.
+
+    The error is a right that was lost, for example, or that of a database that does not answer.
+    Others are raised.
+    """
+    reason = log_error(request.scope, error) if is_temporary_error(error) else error
+    if not isinstance(reason, AppError):
+        raise error
+    return [BulkResult(id, reason) for id in ids]
 
 
 async def _list_matching(request: Request, number: int) -> list[UUID]:
@@ -109,17 +125,20 @@ async def _list_matching(request: Request, number: int) -> list[UUID]:
 
 async def undo_change(request: Request) -> Response:
     """Undo a change of several tasks, as far as the rules allow it now."""
-    change_id, results, has_more = forms.path_id(request, "change_id"), [], True
-    while has_more:
+    change_id = forms.path_id(request, "change_id")
+    results: list[BulkResult] = []
+    remaining: Sequence[UUID] = ()
+    while remaining or not results:
         try:
             async with open_transaction(request) as session:
                 board = await board_for_update(request, session)
-                undone, has_more = await tasks.undo_change(session, request.user, board, change_id)
-                results += undone
-        except NotFound:  # another request has undone the rest
+                undone, rest = await tasks.undo_change(session, request.user, board, change_id)
+        except Exception as error:
             if not results:
                 raise
-            has_more = False
+            undone, rest = _fail_others(request, remaining, error), []
+        results += undone
+        remaining = rest
     failed = [one for one in results if one.error]
     restored = len(results) - len(failed)
     text = ngettext("Undone: %(num)d task", "Undone: %(num)d tasks", restored)
@@ -129,6 +148,8 @@ async def undo_change(request: Request) -> Response:
         not_undone = ngettext("%(num)d task not undone.", "%(num)d tasks not undone.", len(failed))
         reasons = describe_failures(failed, titles)
         toast = {"text": " ".join([f"{text}.", not_undone, *reasons]), "tone": "danger"}
+    if any(isinstance(one.error, Unavailable) for one in failed):
+        toast["undo"] = f"{request.url.path}?{request.url.query}".removesuffix("?")
     if not is_part_request(request):
         return await render_board(request, toasts=[toast])
     response = render_part(request, "_toast.html", toast=toast)
