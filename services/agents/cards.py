@@ -22,6 +22,7 @@ from sqlalchemy import (
     case,
     func,
     literal_column,
+    or_,
     select,
     true,
     union,
@@ -319,12 +320,18 @@ def _build_troubles_query(*, of_boards: bool, is_admin: bool) -> Query[TroubledA
         (rules.is_failed_condition(), Trouble.FAILED.value),
         else_=case(by_state, value=select_state()),
     ).label("trouble")
+    may_be_troubled = or_(
+        Agent.provision_failure.is_not(None),
+        rules.may_be_silent_condition(STATE_AT, STATE_MINIMUM),
+        rules.may_be_away_condition(STATE_AT),
+    )
     found = select(trouble, Agent.name, Agent.last_seen_at).where(
-        *list_conditions(is_admin=is_admin)
+        may_be_troubled, *list_conditions(is_admin=is_admin)
     )
     if of_boards:
         found = found.where(Agent.board_id == func.any(bindparam("board_ids", type_=ARRAY(Uuid()))))
-    each = found.subquery()
+    # Materialized, so that the state is not computed again for each condition.
+    each = found.cte("each").prefix_with("MATERIALIZED")
     statement = select(
         each.c.trouble, func.count(), func.min(each.c.name), func.min(each.c.last_seen_at)
     )
@@ -405,8 +412,6 @@ def select_cards() -> Select[*tuple[Any, ...]]:
 
 def select_state() -> ColumnElement[str]:
     """Select the state of an agent, with the parameters `at` and `offline_after`."""
-    at: ColumnElement[datetime] = bindparam("at", type_=DateTime(timezone=True))
-    minimum: ColumnElement[timedelta] = bindparam("offline_after", type_=Interval())
     runs = select(Run.id).where(Run.agent_id == Agent.id, Run.status == RunStatus.RUNNING)
     work = select(Task.id).where(
         Task.assigned_agent_id == Agent.id, Task.status == Status.IN_PROGRESS
@@ -415,12 +420,12 @@ def select_state() -> ColumnElement[str]:
         CodingSession.agent_id == Agent.id,
         CodingSession.last_signal_at > func.now() - SESSIONS_SINCE,
     )
-    is_recent = CodingSession.last_signal_at > at - rules.SESSION_SILENT_AFTER
+    is_recent = CodingSession.last_signal_at > STATE_AT - rules.SESSION_SILENT_AFTER
     works = sessions.where(is_recent, CodingSession.state == SessionState.WORKING)
     is_open = sessions.where(CodingSession.state != SessionState.ENDED)
     facts = (runs, work, select_held_calls(), works, is_open, is_open.where(is_recent))
     return rules.state_expression(
-        at, minimum, rules.StateFacts(*(one.correlate(Agent).exists() for one in facts))
+        STATE_AT, STATE_MINIMUM, rules.StateFacts(*(one.correlate(Agent).exists() for one in facts))
     )
 
 
@@ -429,6 +434,9 @@ def select_held_calls() -> Select[UUID]:
     return select(ToolCall.id).where(ToolCall.agent_id == Agent.id, *IS_CALL_HELD)
 
 
+STATE_AT: ColumnElement[datetime] = bindparam("at", type_=DateTime(timezone=True))
+STATE_MINIMUM: ColumnElement[timedelta] = bindparam("offline_after", type_=Interval())
+"""The parameters of `select_state`."""
 SESSIONS_SINCE = literal_column("interval '1 day'")  # older ones say nothing about the agent now
 IS_CALL_HELD = (
     ToolCall.answer.is_(None),

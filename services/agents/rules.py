@@ -224,6 +224,30 @@ def is_away_condition(at: ColumnElement[datetime]) -> ColumnElement[bool]:
     return away_since.is_not(None) & ~func.coalesce(Agent.last_seen_at > away_since, false())
 
 
+def may_be_silent_condition(
+    at: ColumnElement[datetime], minimum: ColumnElement[timedelta]
+) -> ColumnElement[bool]:
+    """Select all agents that have called and may be late or offline, and a few others.
+
+    It costs much less than the state of each agent, and leaves out those that have called lately.
+    """
+    is_usual = func.coalesce(Agent.heartbeat_config, literal(DEFAULT_HEARTBEAT, JSONB)) == literal(
+        DEFAULT_HEARTBEAT, JSONB
+    )
+    interval = case((is_usual, DEFAULT_HEARTBEAT_INTERVAL + TOUCH_INTERVAL), else_=TOUCH_INTERVAL)
+    return Agent.last_seen_at.is_not(None) & or_(
+        Agent.last_seen_at < at - func.least(minimum, interval),
+        is_deleting_condition(),
+        Agent.status == AgentStatus.OFFLINE,
+    )
+
+
+def may_be_away_condition(at: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Select the agents whose gateway is unreachable, whether they have called since or not."""
+    is_unreachable = gateway_status.unreachable_since_expression(at).is_not(None)
+    return Agent.gateway_id.in_(select(Gateway.id).where(is_unreachable))
+
+
 def is_failed_condition() -> ColumnElement[bool]:
     """Select the agents whose `find_status_evidence` is a failure."""
     failed_at = cast(Agent.provision_failure["at"].astext, DateTime(timezone=True))

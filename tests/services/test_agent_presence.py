@@ -49,7 +49,11 @@ def list_presences(moment: datetime) -> list[dict[str, Any]]:
     ]
     values += [(False, True), (0, 1), (None, failure), (None, *DesiredState)]
     chosen = random.Random(7)
-    return [
+    rare: list[dict[str, Any]] = [
+        {"status": "offline", "last_seen_at": times[1]},
+        {"status": "online", "last_seen_at": times[2], "heartbeat_config": {"every": "1m"}},
+    ]
+    return rare + [
         dict(zip(names, [chosen.choice(column) for column in values], strict=True))
         for _ in range(300)
     ]
