@@ -56,7 +56,7 @@ window.pageHistory = (() => {
   // Cards that are not visible have an estimated height: while [data-restoring] is set, all are laid out.
   const restoreSoon = (view) => {
     history.scrollRestoration = "manual"; // a browser would restore the position of the page that was reloaded
-    root.dataset.restoring = "";
+    if (view.scrolls.length) root.dataset.restoring = "";
     restore(view);
     requestAnimationFrame(() => requestAnimationFrame(() => { delete root.dataset.restoring; }));
   };
