@@ -6,7 +6,17 @@ imports this module: the server, the worker, the commands and the tests. Nothing
 imports it.
 """
 
-from services import agents, boards, events, notifications, organizations, skills, tasks
+from services import (
+    agents,
+    boards,
+    events,
+    notifications,
+    organizations,
+    policies,
+    skills,
+    tasks,
+    tool_calls,
+)
 
 # Events are recorded: `events` has added the audit records, and users are notified.
 events.EVENTS_RECORDED.subscribe(
@@ -32,6 +42,11 @@ boards.BOARD_DELETION.subscribe(
 # An agent is deleted, or moved to another board: its tasks there return to the inbox.
 agents.AGENT_DEPARTURE.subscribe(
     tasks.unassign_departing_agent,
+)
+
+# A policy is replaced: undecided tool calls that it allows now are approved.
+policies.POLICY_CHANGE.subscribe(
+    tool_calls.allow_undecided_calls,
 )
 
 # All agents of an organization are stopped (`organizations.stop_agents`), or those of a board are

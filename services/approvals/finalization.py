@@ -1,7 +1,7 @@
 """Finalize decisions after the undo time: the decision becomes the status that agents see."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
@@ -15,7 +15,7 @@ from core.clock import now
 from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
 from core.errors import AppError
-from models import Agent, Approval, ApprovalStatus, Board, EventType, Status, Task
+from models import Agent, Approval, ApprovalStatus, Board, EventType, PolicyVerdict, Status, Task
 from services import messages, organizations, tasks
 from services.approvals import votes
 from services.approvals.details import (
@@ -115,6 +115,25 @@ def set_policy_decision(
     approval.decision_note = note
     if status is ApprovalStatus.APPROVED:
         approval.completes_tasks = detail.completes_tasks
+
+
+async def list_undecided_calls(
+    session: AsyncSession, board_ids: Collection[UUID]
+) -> Sequence[ApprovalDetail]:
+    """Return the undecided tool calls of locked boards."""
+    is_undecided = _IS_PENDING & ~_IS_DECIDED & Approval.is_tool_call
+    query = approvals_query().where(is_undecided, Approval.board_id.in_(board_ids))
+    query = query.order_by(Approval.created_at, Approval.id)
+    return await fetch_details(session, query.execution_options(populate_existing=True))
+
+
+async def allow_by_policy(
+    session: AsyncSession, detail: ApprovalDetail, verdict: PolicyVerdict
+) -> Sequence[NewEvent]:
+    """Approve a tool call that the policy allows now, and return the events to record last."""
+    detail.approval.policy_verdict = verdict
+    set_policy_decision(detail, ApprovalStatus.APPROVED)
+    return (await finalize_without_recording(session, detail)).events
 
 
 async def finalize_counted(

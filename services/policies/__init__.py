@@ -12,7 +12,7 @@ from services.policies.approvers import (
     needs_other_approver,
     task_content_query,
 )
-from services.policies.commands import replace_policy
+from services.policies.commands import POLICY_CHANGE, PolicyChange, replace_policy
 from services.policies.presets import PRESETS, apply_preset
 from services.policies.proposals import Proposal, place_rule, propose_rule
 from services.policies.queries import (
@@ -25,6 +25,7 @@ from services.policies.queries import (
     list_named_members,
     list_named_tag_ids,
     load_reference_names,
+    load_rules_of_boards,
 )
 from services.policies.rules import (
     EFFECT_DESCRIPTION,

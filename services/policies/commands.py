@@ -1,6 +1,8 @@
 """Change approval policies."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,10 +12,34 @@ from core.db.transactions import lock_name
 from core.errors import Invalid
 from core.fields import KnownVersions, check_version
 from core.text import N_
-from models import Agent, ApprovalPolicy, Board, EventType, Member, PolicyRule, Tag, new_id
+from models import (
+    Agent,
+    Approval,
+    ApprovalPolicy,
+    Board,
+    EventType,
+    Member,
+    PolicyRule,
+    Tag,
+    new_id,
+)
 from services import events, organizations
+from services.hooks import Hook
+from services.policies.approvers import IS_UNDECIDED
 from services.policies.queries import PolicyDetail, get_policy
 from services.policies.rules import check_rules
+
+
+@dataclass(frozen=True)
+class PolicyChange:
+    """The rules of one board or of all were replaced. Those with undecided calls are locked."""
+
+    organization_id: UUID
+    board_ids: Sequence[UUID]
+
+
+POLICY_CHANGE: Hook[PolicyChange, events.NewEvent] = Hook("POLICY_CHANGE")
+"""Rules were replaced. Handlers return events."""
 
 
 async def replace_policy(
@@ -30,6 +56,7 @@ async def replace_policy(
     """
     organizations.require_admin(member)
     rules = check_rules(rules)
+    board_ids = [board.id] if board else await _lock_boards(session, member.organization_id)
     policy = await _lock_policy(session, member, board)
     before = policy.rules
     await _check_references(session, member, rules, before)
@@ -45,16 +72,25 @@ async def replace_policy(
         "before": [rule.to_json() for rule in before],
         "after": [rule.to_json() for rule in rules],
     }
-    await events.record_event(
-        session,
+    updated = events.NewEvent(
         EventType.APPROVAL_POLICY_UPDATED,
         member.user,
         organization_id=member.organization_id,
         board=board,
         data=data,
     )
+    more = await POLICY_CHANGE.run(session, PolicyChange(member.organization_id, board_ids))
+    await events.record_events(session, [updated, *more])
     name = member.user.display_name
     return PolicyDetail(rules, policy.version, policy.updated_at, name, member.user_id)
+
+
+async def _lock_boards(session: AsyncSession, organization_id: UUID) -> Sequence[UUID]:
+    """Lock the boards whose undecided tool calls the rules of their organization can allow."""
+    waiting = select(Approval.board_id).where(Approval.is_tool_call, IS_UNDECIDED)
+    query = select(Board.id).where(Board.organization_id == organization_id, Board.id.in_(waiting))
+    query = query.order_by(Board.id).with_for_update(key_share=True)
+    return (await session.scalars(query)).all()
 
 
 async def _lock_policy(

@@ -160,6 +160,24 @@ RULES: Query[tuple[Sequence[PolicyRule]]] = Query(
 )
 
 
+async def load_rules_of_boards(
+    source: Source, organization_id: UUID, board_ids: Collection[UUID]
+) -> Mapping[UUID, Sequence[PolicyRule]]:
+    """Return what `load_rules` does for several boards of an organization, by their ids."""
+    parameters = {"organization_id": organization_id, "board_ids": list(board_ids)}
+    rules = dict(await RULES_OF_BOARDS.fetch(source, **parameters))
+    return {id: [*rules.get(id, ()), *rules.get(None, ())] for id in board_ids}
+
+
+RULES_OF_BOARDS: Query[tuple[UUID | None, Sequence[PolicyRule]]] = Query(
+    select(ApprovalPolicy.board_id, ApprovalPolicy.rules).where(
+        ApprovalPolicy.organization_id == ORGANIZATION_ID,
+        ApprovalPolicy.board_id.is_(None)
+        | (ApprovalPolicy.board_id == func.any(bindparam("board_ids", type_=ARRAY(Uuid())))),
+    )
+)
+
+
 async def list_named_tag_ids(source: Source, board: Board) -> frozenset[UUID]:
     """Return the tags that rules for requests on a board name."""
     rules = await load_rules(source, board)

@@ -10,6 +10,7 @@ from services.tool_calls.clients import (
     read_tool_request,
 )
 from services.tool_calls.decisions import (
+    allow_undecided_calls,
     approve_always,
     approve_for,
     approve_with_edit,

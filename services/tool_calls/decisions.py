@@ -1,6 +1,6 @@
 """Decide tool calls for longer than once, always by a rule, or with another input."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -21,13 +21,15 @@ from models import (
     PolicyEffect,
     PolicyRule,
     PolicyVerdict,
+    ToolCall,
     ToolGrant,
     User,
     new_id,
 )
 from services import agents, approvals, events, organizations, policies
 from services.approvals import EDITED_INPUT, ApprovalDetail
-from services.policies import RuleSet
+from services.coding_sessions import CONNECTION_TEST
+from services.policies import PolicyChange, RuleSet
 from services.tool_calls.clients import MAX_ESCAPED_LENGTH, MAX_INPUT_SIZE
 from services.tool_calls.grants import GrantScope
 from services.tool_calls.queries import EDITING_CLIENTS, find_call_of_approval
@@ -254,8 +256,7 @@ async def approve_always(
     rules = policies.place_rule(policy.rules, rule, asked)
     if RuleSet(rules).evaluate_tool_call(asked).verdict.effect is not PolicyEffect.ALLOW:
         raise _no_rule()  # another one denies the call, or asks two people
-    await policies.replace_policy(session, member, board, rules)
-    return await approvals.decide_with_undo(
+    decided = await approvals.decide_with_undo(
         session,
         member.user,
         approval_id,
@@ -265,6 +266,36 @@ async def approve_always(
         signed_in_at=signed_in_at,
         undo_seconds=undo_seconds,
     )
+    await policies.replace_policy(session, member, board, rules)  # decides the other calls
+    return decided
+
+
+async def allow_undecided_calls(
+    session: AsyncSession, change: PolicyChange
+) -> Sequence[events.NewEvent]:
+    """Approve the undecided tool calls that a changed policy allows; return the events to record.
+
+    Their clients would not have to ask again. The call of a test of a connection is for people.
+    """
+    found = await approvals.list_undecided_calls(session, change.board_ids)
+    if not found:
+        return ()
+    tests = select(ToolCall.approval_id).where(
+        ToolCall.approval_id.in_([one.approval.id for one in found]),
+        ToolCall.reason == CONNECTION_TEST,
+    )
+    test_ids = set(await session.scalars(tests))
+    rules = await policies.load_rules_of_boards(session, change.organization_id, change.board_ids)
+    new_events: list[events.NewEvent] = []
+    for detail in found:
+        facts = _read_facts(detail)
+        if facts is None or detail.agent is None or detail.approval.id in test_ids:
+            continue
+        asked = policies.build_tool_facts(facts, detail.agent.id, now())
+        verdict = RuleSet(rules[detail.board.id]).evaluate_tool_call(asked).verdict
+        if verdict.effect is PolicyEffect.ALLOW:
+            new_events += await approvals.allow_by_policy(session, detail, verdict)
+    return new_events
 
 
 def _no_rule() -> Conflict:

@@ -181,7 +181,7 @@ def _refuse(error: AppError) -> _Basis:
 def _read_verdict(found: ToolVerdict) -> _Basis | None:
     """Return the answer that the policy gives without people, if it does."""
     verdict = found.verdict
-    rule = f"the rule “{verdict.rule_name}”" if verdict.rule_name else "the policy"
+    rule = _name_rule(verdict)
     if verdict.effect is PolicyEffect.ALLOW:
         text = f"Allowed by {rule}."
         return _Basis(ToolAnswer.ALLOW, found.reason, text, verdict.rule_name)
@@ -189,6 +189,10 @@ def _read_verdict(found: ToolVerdict) -> _Basis | None:
         text = f"Denied by {rule} of Mission Control. Do not try the same in another way."
         return _Basis(ToolAnswer.DENY, found.reason, text, verdict.rule_name)
     return None
+
+
+def _name_rule(verdict: PolicyVerdict) -> str:
+    return f"the rule “{verdict.rule_name}”" if verdict.rule_name else "the policy"
 
 
 async def _answer_at_once(
@@ -458,7 +462,9 @@ class _Decision:
         """What the model reads."""
         approval = self.approval
         if approval.is_decided_by_policy:
-            return approval.decision_note or "Denied by the policy."
+            is_allowed = self.answer is ToolAnswer.ALLOW
+            done = f"Allowed by {_name_rule(approval.policy_verdict)}." if is_allowed else ""
+            return approval.decision_note or done or "Denied by the policy."
         note = f": {approval.decision_note}" if approval.decision_note else "."
         done = "allowed" if self.answer is ToolAnswer.ALLOW else "denied"
         return f"{self.decider_name or 'A former member'} {done} this call{note}"
@@ -708,10 +714,13 @@ async def answer_held_calls(
         await abandon_calls(session, held)
         return _deny_all(held, denial.message)
     at = now()
+    values: dict[str, Any] = {"answer": decision.answer, "answered_at": at}
+    if approval.is_decided_by_policy:  # another rule may have asked people
+        values["rule_name"] = approval.policy_verdict.rule_name
     rows = await session.execute(
         update(ToolCall)
         .where(_lock_calls(_is_one_of(held), IS_HELD))
-        .values(answer=decision.answer, answered_at=at)
+        .values(values)
         .returning(ToolCall.id, ToolCall.waits_until)
         .execution_options(synchronize_session=False)
     )

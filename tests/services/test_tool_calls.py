@@ -24,7 +24,7 @@ from models import (
     ToolGrant,
     new_id,
 )
-from services import approvals, coding_sessions, organizations, tool_calls
+from services import approvals, boards, coding_sessions, organizations, policies, tool_calls
 from services.coding_sessions import SessionEvent, SessionEventKind
 from services.organizations import AgentStopCreate
 from services.tool_calls import GrantScope, HeldCall, ToolReply
@@ -471,6 +471,50 @@ class TestEdits:
         held = await hold(session, world.worker)
         with pytest.raises(Invalid):
             await self.edit(session, world, held, "a" * MAX_INPUT_SIZE)
+
+
+class TestChangedPolicies:
+    """A rule that is added while people are asked."""
+
+    @pytest.mark.parametrize("of_board", [True, False])
+    async def test_a_new_rule_allows_the_calls_that_wait(self, session, world, of_board) -> None:
+        board = None
+        if of_board:
+            board = await boards.lock_board(session, world.alice, world.board.id)
+        ask_all = PolicyRule(id=new_id(), name="Ask", effect=PolicyEffect.ASK_ONE, tools=("*",))
+        await policies.replace_policy(session, world.alice_member, board, [ask_all])
+        waiting = await hold(session, world.worker)
+        abandoned = await hold(session, world.worker, session_id="session-2")
+        await tool_calls.abandon_calls(session, [abandoned])
+        other = await hold(session, world.worker, command="git reset --hard")
+        await coding_sessions.request_test(session, world.worker, CodingClient.CLAUDE)
+        test = await hold(session, world.worker, command=coding_sessions.TEST_COMMAND)
+        commands = (PUSH["command"], coding_sessions.TEST_COMMAND)
+        allow = PolicyRule(id=new_id(), name="Pushes", effect=PolicyEffect.ALLOW, commands=commands)
+        await policies.replace_policy(session, world.alice_member, board, [allow, ask_all])
+
+        for held in (waiting, abandoned):
+            approval = await load_approval(session, held)
+            decided = approval.status, approval.is_decided_by_policy, approval.decided_by_user_id
+            assert decided == (APPROVED, True, None)
+            assert approval.policy_verdict.rule_name == "Pushes"
+        for held in (other, test):
+            assert (await load_approval(session, held)).status == PENDING
+        reply = await answer_held(session, waiting)
+        assert reply == ToolReply(ALLOW, "Allowed by the rule “Pushes”.")
+        assert (await load_call(session, waiting.call_id)).rule_name == "Pushes"
+        assert [one.type for one in await list_recorded_events(session)].count(
+            EventType.APPROVAL_APPROVED
+        ) == 2
+
+    async def test_always_allows_the_equal_calls_of_other_sessions(self, session, world) -> None:
+        held, equal = [await hold(session, world.worker, session_id=one) for one in ("s1", "s2")]
+        await tool_calls.approve_always(
+            session, world.alice_member, held.approval_id, undo_seconds=10
+        )
+        decided, allowed = [await load_approval(session, one) for one in (held, equal)]
+        assert (decided.status, decided.decided_by_user_id) == (PENDING, world.alice.id)
+        assert (allowed.status, allowed.is_decided_by_policy) == (APPROVED, True)
 
 
 class TestReads:
