@@ -37,9 +37,8 @@ def add_address_options(parser: argparse.ArgumentParser) -> None:
 
 def load_settings(options: argparse.Namespace) -> Settings:
     """Load the settings, overridden by the options of the command."""
-    data = options.data.expanduser().absolute() if options.data else None
     overrides = {name: getattr(options, name, None) for name in ("host", "port")}
-    return Settings.load(data_dir=data, **overrides)
+    return Settings.load(data_dir=options.data, **overrides)
 
 
 def print_line(line: str) -> None:

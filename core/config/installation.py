@@ -12,7 +12,7 @@ COMMAND = "./run" if IS_CHECKOUT else "mission-control"
 
 
 def find_data_dir() -> Path:
-    """Return the default data folder.
+    """Return the default data folder. It may begin with `~`, since not every account has a home.
 
     A wheel is replaced by each update, so its data is where the XDG Base Directory Specification
     puts it. A relative path in XDG_DATA_HOME is invalid there, and ignored.
@@ -20,7 +20,7 @@ def find_data_dir() -> Path:
     if IS_CHECKOUT:
         return PROJECT_ROOT / ".data"
     base = Path(os.environ.get("XDG_DATA_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".local/share") / "mission-control"
+    return (base if base.is_absolute() else Path("~/.local/share")) / "mission-control"
 
 
 def find_settings_file() -> Path:

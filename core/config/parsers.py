@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import shlex
 from email.utils import parseaddr
+from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -91,6 +92,14 @@ def to_sqlalchemy_url(dsn: str) -> str:
     names = {"sslmode": "ssl"}
     query = [(names.get(name, name), value) for name, value in parse_qsl(parts.query)]
     return urlunsplit(("postgresql+asyncpg", *parts[1:3], urlencode(query), ""))
+
+
+def expand_folder(path: Path) -> Path:
+    """Return the absolute path of a folder that may begin with `~`."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"must be another folder: {path} is in a home that is unknown") from None
 
 
 def parse_mailbox(text: str) -> str:

@@ -34,7 +34,7 @@ Private = Annotated[
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.parse_origins)]
 Options = Annotated[dict[str, str], NoDecode, BeforeValidator(values.parse_postgres_options)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.parse_word_list)]
-Folder = Annotated[Path, AfterValidator(lambda path: Path.absolute(path.expanduser()))]
+Folder = Annotated[Path, AfterValidator(values.expand_folder)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 

@@ -44,21 +44,14 @@ class InstalledWheel:
         found = {name: os.environ[name] for name in kept if name in os.environ}
         return found | {"PATH": os.defpath, "HOME": str(self.folder), "PYTHONUNBUFFERED": "1"}
 
-    def start(self) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [self.programs / "mission-control"],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, program: str, *arguments: str, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a program of the environment and wait for its end."""
         return subprocess.run(
             [self.programs / program, *arguments],
             cwd=self.folder,
-            env=self.environment,
+            env=self.environment | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -80,9 +73,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> InstalledWheel:
     environment = folder / "environment"
     venv.create(environment, symlinks=True)
     python = environment / "bin/python"
-    run_module(
-        *("pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", file),
-    )
+    run_module("pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", file)
     [packages] = environment.glob("lib/python*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     empty = folder / "empty"
@@ -95,7 +86,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> InstalledWheel:
 @pytest.fixture
 def first_run_link(wheel: InstalledWheel) -> Iterator[str]:
     """The link that a started wheel prints. It must stop without an error."""
-    process = wheel.start()
+    process = subprocess.Popen(
+        [wheel.programs / "mission-control"],
+        cwd=wheel.folder,
+        env=wheel.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -117,10 +114,21 @@ def test_the_command_of_a_wheel_lists_what_operators_need(wheel: InstalledWheel)
     assert "./run" not in listed
     names = re.findall(r"^  ([\w-]+) ", listed, re.MULTILINE)
     assert names == [name for name in COMMANDS if name not in CHECKOUT_COMMANDS]
-    shown = wheel.run("mission-control", "migrate", "--help").stdout
-    assert shown.startswith("usage: mission-control migrate")
     unknown = wheel.run("mission-control", "test")
     assert (unknown.returncode, unknown.stderr[:30]) == (2, "There is no command test. The ")
+
+
+@pytest.mark.parametrize(
+    ("folder", "place"),
+    [("/srv/100 %", "/srv/100 %"), ("relative", "~/.local/share"), ("", "~/.local/share")],
+)
+def test_a_wheel_keeps_data_in_the_data_folder_of_the_account(
+    wheel: InstalledWheel, folder: str, place: str
+) -> None:
+    wide = {"COLUMNS": "1000"}
+    shown = wheel.run("mission-control", "migrate", "--help", XDG_DATA_HOME=folder, **wide).stdout
+    assert shown.startswith("usage: mission-control migrate")
+    assert f"else {place}/mission-control)" in shown
 
 
 def test_a_wheel_serves_people_and_agents_and_is_backed_up(
@@ -129,6 +137,7 @@ def test_a_wheel_serves_people_and_agents_and_is_backed_up(
     with httpx2.Client(base_url=wheel.url, headers=SAME_SITE, timeout=TIMEOUT) as browser:
         assert browser.get("/healthz").json() == {"ok": True, "version": VERSION}
         assert "<code>mission-control link</code>" in browser.get("/sign-in").text
+        assert "Anmelden" in browser.get("/sign-in", headers={"Accept-Language": "de"}).text
         path, _, link = first_run_link.removeprefix(wheel.url).partition("#")
         assert browser.post(path, data={"link": link, **OWNER}).status_code == 303
         browser.post("/welcome/organization", data={"name": "Olga & Co"})
@@ -140,7 +149,7 @@ def test_a_wheel_serves_people_and_agents_and_is_backed_up(
         token = re.findall(r'<code class="trunc">(mc_agent_[\w-]+)</code>', shown)[0]
         called = browser.post("/api/v1/agent/heartbeat", headers={"X-Agent-Token": token})
         assert called.status_code == 200, called.text
-        board = browser.get(f"/boards/{board_id}", headers={"Accept-Language": "de"}).text
+        board = browser.get(f"/boards/{board_id}").text
         assert "Say hello" in board
         for address in re.findall(r'(?:href|src)="(/static/[^"]+)"', board):
             assert browser.get(address).status_code == 200, address
@@ -161,8 +170,11 @@ def test_a_wheel_serves_people_and_agents_and_is_backed_up(
 
 
 def test_a_wheel_has_the_licences_of_what_it_contains(wheel: InstalledWheel) -> None:
-    name = f"lib/python*/site-packages/mission_control-{VERSION}.dist-info"
+    name = f"lib/python*/site-packages/mission_control-{VERSION}.dist-info/licenses"
     [folder] = wheel.programs.parent.glob(name)
-    installed = {file.name for file in (folder / "licenses").glob("**/*") if file.is_file()}
-    vendored = {*ROOT.glob("static/*/*LICENSE*"), *ROOT.glob("static/fonts/OFL-*")}
-    assert installed == {"LICENSE", "THIRD_PARTY.md", *(file.name for file in vendored)}
+    installed = {file.relative_to(folder) for file in folder.glob("**/*") if file.is_file()}
+    vendored = [*ROOT.glob("static/*/*LICENSE*"), *ROOT.glob("static/fonts/OFL-*")]
+    own = {Path("LICENSE"), Path("THIRD_PARTY.md")}
+    assert installed == own | {file.relative_to(ROOT) for file in vendored}
+    for file in installed:
+        assert str(file) in (folder / "THIRD_PARTY.md").read_text() or file in own

@@ -64,6 +64,7 @@ def test_options_override_the_environment_which_overrides_the_file(
         ("BASE_URL", "https://example.com/?a=b"),
         ("BASE_URL", "https://example.com example.com"),
         ("BASE_URL", "https://example.com:99999"),
+        ("DATA_DIR", "~account-without-home/data"),
         ("DATABASE_URL", f"mysql://me:{SECRET}@db/x"),
         ("DATABASE_URL", f"postgresql://me:{SECRET}@db"),
         ("AUTH_MODE", "clerk"),
