@@ -111,7 +111,7 @@ def remove_invisible(text: str) -> str:
     for character in text:
         if character in JOINERS:
             last = kept[-1] if kept else ""
-            if last in JOINERS and (last, character) != EMOJI_JOINT or last < FIRST_JOINED:
+            if (last in JOINERS and (last, character) != EMOJI_JOINT) or last < FIRST_JOINED:
                 continue
         elif character != "\t" and _is_invisible(character):
             continue
