@@ -20,11 +20,12 @@ from starlette.routing import Mount
 import api.app
 import api.hooks
 import api.mcp
+import api.metrics
 import api.telemetry
 import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 import web.pages
 from core.config.settings import Settings
-from core.db.engine import ReadPool, create_database_engine
+from core.db.engine import ReadPool, create_database_engine, report_pool_usage
 from core.db.listen import PostgresListener
 from core.http.caller import (
     ProxyCheckMiddleware,
@@ -49,6 +50,7 @@ from core.http.request_log import RequestLogMiddleware
 from core.http.request_slots import RequestSlotsMiddleware
 from core.http.unsent_bytes import UnsentBytesMiddleware
 from core.limiters import ConcurrencyLimiter, QueueingLimiter, RateLimiter, limit_manual_messages
+from core.metrics import MetricsFolder
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
 from services import (
@@ -66,6 +68,7 @@ from services import (
 from services.channels import ChannelSender
 from services.last_seen import FLUSH_INTERVAL, LastSeenBuffer
 from services.readiness import ReadinessChecker
+from services.system_status import SystemStatusReader
 from web.auth.viewer import read_session_secret
 from web.notifications.messages import MessageRenderer
 from web.ui.assets import STATIC, CachedStaticFiles
@@ -95,17 +98,24 @@ class RateLimits:
     @classmethod
     def from_settings(cls, settings: Settings) -> "RateLimits":
         """Create the rate limiters from the settings."""
+        seconds = settings.rate_limit_requests_seconds
         return cls(
-            RateLimiter(settings.rate_limit_requests, settings.rate_limit_requests_seconds),
-            RateLimiter(settings.rate_limit_pages, settings.rate_limit_requests_seconds),
-            RateLimiter(20 * settings.rate_limit_sign_in, settings.rate_limit_sign_in_seconds),
-            RateLimiter(MAX_EXPORTS, 60.0),
-            RateLimiter(settings.rate_limit_webhooks, settings.rate_limit_requests_seconds),
+            RateLimiter(settings.rate_limit_requests, seconds, limit="requests"),
+            RateLimiter(settings.rate_limit_pages, seconds, limit="pages"),
+            RateLimiter(
+                20 * settings.rate_limit_sign_in,
+                settings.rate_limit_sign_in_seconds,
+                limit="provider_sign_ins",
+            ),
+            RateLimiter(MAX_EXPORTS, 60.0, limit="telemetry"),
+            RateLimiter(settings.rate_limit_webhooks, seconds, limit="webhooks"),
             RateLimiter(MAX_STORED_REJECTIONS, 60.0),
-            RateLimiter(settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
-            RateLimiter(10 * settings.rate_limit_gateways, settings.rate_limit_requests_seconds),
-            limit_manual_messages(20),
-            limit_manual_messages(40),
+            RateLimiter(settings.rate_limit_gateways, seconds, limit="gateway_calls"),
+            RateLimiter(
+                10 * settings.rate_limit_gateways, seconds, limit="gateway_calls_by_address"
+            ),
+            limit_manual_messages(20, "channel_messages"),
+            limit_manual_messages(40, "webhook_messages"),
         )
 
 
@@ -125,9 +135,11 @@ def build_app(settings: Settings) -> Starlette:
         name = secret_keys.build_application_name(state["secret_cipher"])
         listen_task = asyncio.create_task(listener.listen(settings.dsn, name))
         state["last_seen"] = LastSeenBuffer(transaction_factory, interval=FLUSH_INTERVAL)
+        report_pool_usage(engine)
+        read_pool.report_usage()
         stopping = threading.Event()
         compiling = asyncio.create_task(asyncio.to_thread(compile_in_advance, stopping))
-        async with api.mcp.run_server() as state["mcp_server"]:
+        async with api.mcp.run_server() as state["mcp_server"], state["metrics_folder"].share():
             yield state
         stopping.set()
         await compiling
@@ -148,6 +160,7 @@ def build_app(settings: Settings) -> Starlette:
             Mount("/api/v1", api.app.app),
             Mount("/hooks", api.hooks.app),
             api.mcp.route,
+            api.metrics.route,
             Mount("/otlp", api.telemetry.app),
             Mount("/static", CachedStaticFiles(directory=STATIC), name="static"),
             web.pages.pages,
@@ -184,9 +197,9 @@ def build_state(
         "rate_limits": RateLimits.from_settings(settings),
         # to the webhooks of one board: 2 are stored at the same time, and 128 MB wait
         "webhook_deliveries": QueueingLimiter(2, 128_000_000),
-        "open_streams": ConcurrencyLimiter("Too many open event streams."),
+        "open_streams": ConcurrencyLimiter("Too many open event streams.", "streams"),
         "hook_contacts": RateLimiter(1, 30.0),  # by agent and client: what is recorded of them
-        "long_waits": ConcurrencyLimiter("Too many requests of agents wait already."),
+        "long_waits": ConcurrencyLimiter("Too many requests of agents wait already.", "waits"),
         "shared_transactions": SharedTransactions(transaction_factory),
         "stream_rights": streams.StreamRights(transaction_factory, listener),
         "notification_streams": notifications.NotificationStreams(listener),
@@ -194,6 +207,8 @@ def build_state(
         "credential_verifier": identity.CredentialVerifier(settings, transaction_factory),
         "secret_cipher": secret_cipher,
         "readiness": ReadinessChecker(transaction_factory, listener, settings, secret_cipher),
+        "metrics_folder": MetricsFolder(settings.data_dir),
+        "system_status": SystemStatusReader(read_pool.acquire),
         "channel_sender": ChannelSender(settings, secret_cipher),
         "outbound_client": OutboundClient.from_settings(settings),
         "archive_client": skills.create_download_client(settings),

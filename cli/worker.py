@@ -39,6 +39,7 @@ async def _run_until_stopped(settings: Settings) -> None:
     from cli.database import open_database
     from cli.migrate import prepare_database
     from cli.process import adopt_public_address, create_stop_event, run_worker
+    from core.metrics import MetricsFolder
 
     stop = create_stop_event()
     await asyncio.to_thread(import_module, "worker.main")  # imports would hold the event loop
@@ -46,7 +47,8 @@ async def _run_until_stopped(settings: Settings) -> None:
         await prepare_database(settings)
         settings = await adopt_public_address(settings, is_lasting=settings.is_base_url_set)
         print_line("Mission Control's worker is ready. Ctrl-C stops it.")
-        await run_worker(settings, stop)
+        async with MetricsFolder(settings.data_dir).share():
+            await run_worker(settings, stop)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import uvloop
 
 from core.clock import now
 from core.http.middleware import current_request
+from core.metrics import LOOP_HOLDS
 
 MAX_HOLD = 0.1  # seconds of CPU time
 REPEAT_INTERVAL = 60.0  # seconds in which one place has one line in the log
@@ -147,6 +148,7 @@ class HoldRecorder:
 
     def record(self, hold: LoopHold) -> None:
         """Log a hold, unless its place was logged less than a minute ago, and keep it."""
+        LOOP_HOLDS.observe(hold.seconds)
         add_hold(self._data_dir, hold)
         at = time.monotonic()
         logged_at, omitted = self._logged.get(hold.place, (None, 0))

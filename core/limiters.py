@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from core.errors import TooMany
+from core.metrics import REJECTIONS
 from core.text import N_
 
 MAX_WAITING = 20  # verifications of one lane
@@ -15,7 +16,10 @@ RETRY_AFTER = 5  # seconds, if too much runs or waits
 
 
 class RateLimiter:
-    """Allow `max_hits` hits in `seconds` per key; rejected hits do not count."""
+    """Allow `max_hits` hits in `seconds` per key; rejected hits do not count.
+
+    `limit` is its name in the metrics, if those who are rejected are refused.
+    """
 
     def __init__(
         self,
@@ -25,8 +29,9 @@ class RateLimiter:
         *,
         message: str = N_("Too many requests."),
         code: str = "rate_limited",
+        limit: str = "",
     ) -> None:
-        self._message, self._code = message, code
+        self._message, self._code, self._limit = message, code, limit
         self.max_hits = max_hits
         self.seconds = seconds
         self._clock = clock
@@ -40,6 +45,8 @@ class RateLimiter:
             hits.popleft()
         if len(hits) >= self.max_hits:
             wait = hits[0] + self.seconds - self._clock()
+            if self._limit:
+                REJECTIONS.labels(self._limit).inc()
             raise TooMany(max(1, math.ceil(wait)), self._message, code=self._code)
 
     def record_hit(self, key: str) -> None:
@@ -56,22 +63,25 @@ class RateLimiter:
         self.record_hit(key)
 
 
-def limit_manual_messages(max_count: int) -> RateLimiter:
+def limit_manual_messages(max_count: int, limit: str) -> RateLimiter:
     """Create the limiter of what people send by hand in 10 minutes."""
     message = N_("Too many tests and repetitions were sent by hand.")
-    return RateLimiter(max_count, 600.0, message=message, code="too_many_manual_messages")
+    code = "too_many_manual_messages"
+    return RateLimiter(max_count, 600.0, message=message, code=code, limit=limit)
 
 
 class ConcurrencyLimiter:
-    """Counts what is open, such as streams, for each key."""
+    """Counts what is open, such as streams, for each key. `limit` is its name in the metrics."""
 
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
+    def __init__(self, reason: str, limit: str = "") -> None:
+        self._reason, self._limit = reason, limit
         self._open: Counter[str] = Counter()
 
     def acquire(self, limits: Mapping[str, int]) -> Callable[[], None]:
         """Count one for each key, and return a function that ends it. Raises TooMany."""
         if any(self._open[key] >= limit for key, limit in limits.items()):
+            if self._limit:
+                REJECTIONS.labels(self._limit).inc()
             raise TooMany(RETRY_AFTER, self._reason)
         self._open.update(limits.keys())
         keys = list(limits)
@@ -108,6 +118,7 @@ class QueueingLimiter:
         """Wait for the turn of something of `size` bytes. Raises TooMany if too much waits."""
         size = max(size, 1)  # an entry without bytes counts too
         if key in self._slots and self._bytes[key] + size > self._max_bytes:
+            REJECTIONS.labels("webhook_deliveries").inc()
             raise TooMany(RETRY_AFTER, N_("Too many requests wait for earlier ones."))
         slots = self._slots.setdefault(key, asyncio.Semaphore(self._max_running))
         self._bytes[key] += size
@@ -146,6 +157,7 @@ class VerificationQueue:
             return
         waiting = self._lanes.setdefault(lane, deque())
         if len(waiting) >= MAX_WAITING:
+            REJECTIONS.labels("verifications").inc()
             raise TooMany(retry_after=2)
         turn = asyncio.get_running_loop().create_future()
         waiting.append(turn)

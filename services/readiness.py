@@ -235,8 +235,13 @@ async def _check_clock(session: AsyncSession, clock: Callable[[], datetime]) -> 
 
 def check_space(data_dir: Path) -> str:
     """Return the problem if the disk of the data folder is almost full, else an empty text."""
-    folder = next(path for path in (data_dir, *data_dir.parents) if path.exists())
-    free = shutil.disk_usage(folder).free
+    folder, free = find_free_bytes(data_dir)
     if free >= MIN_FREE_BYTES:
         return ""
     return f"Only {free // 1_000_000} MB are free for {folder}: make room there."
+
+
+def find_free_bytes(data_dir: Path) -> tuple[Path, int]:
+    """Return the data folder, or its nearest parent that exists, and the free bytes of its disk."""
+    folder = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    return folder, shutil.disk_usage(folder).free

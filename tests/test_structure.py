@@ -36,7 +36,7 @@ ING_MODULES = {"onboarding", "provisioning", "routing", "logging", "paging", "pr
 
 REQUEST_ALLOWED = re.compile(
     r"web/(.*views|[a-z_]+)\.py|web/(auth|ui)/.*|api/(framework|mcp|streams)/.*"
-    r"|api/(hooks|telemetry)\.py|core/http/.*|app\.py"
+    r"|api/(hooks|metrics|telemetry)\.py|core/http/.*|app\.py"
 )
 
 INTERFACES = {"services.gateways.agent_files"}

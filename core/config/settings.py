@@ -123,6 +123,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     log_use_utc: bool = False
     request_log_slow_ms: int = Field(default=1000, ge=0)
     request_log_include_health: bool = False
+    metrics_token: str = Field(default="", repr=False)
 
     @classmethod
     def load(cls, **options: Any) -> "Settings":
@@ -184,6 +185,15 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
         if key and len(key) < MIN_KEY_LENGTH:
             raise ValueError(f"must have at least {MIN_KEY_LENGTH} characters")
         return key
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _check_metrics_token(cls, token: str) -> str:
+        if token in PLACEHOLDERS:
+            raise ValueError("is only a placeholder: `openssl rand -hex 32` makes a good one")
+        if token and len(token) < MIN_KEY_LENGTH:
+            raise ValueError(f"must have at least {MIN_KEY_LENGTH} characters")
+        return token
 
     @field_validator("local_auth_token")
     @classmethod

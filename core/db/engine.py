@@ -17,14 +17,17 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
 from core.config.settings import Settings
 from core.db.compiled_statement import encode_json_parameter
 from core.db.reads import ReadConnection
+from core.metrics import POOL_SIZE, POOL_USED, POOL_WAITING
 
 TransactionFactory = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Opens a transaction that is committed at the end of the block and rolled back by an exception."""
 
+MAX_OVERFLOW = 5  # additional connections for short load peaks
 POOL_TIMEOUT = 15.0  # seconds that a request waits for a connection before it fails with 503
 CONNECTION_SETTINGS = {
     "jit": "off",  # compiling a statement takes longer than running it
@@ -43,12 +46,26 @@ STATEMENT_CACHE = {
 """Options of asyncpg. SQLAlchemy's session keeps its own statements prepared besides."""
 
 
+class _CountedPool(AsyncAdaptedQueuePool):
+    """Counts those that wait for a connection."""
+
+    waiting = 0
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        self.waiting += 1
+        try:
+            return super()._do_get()
+        finally:
+            self.waiting -= 1
+
+
 def create_database_engine(settings: Settings, *, size: int | None = None) -> AsyncEngine:
     """Create a pool of `size` connections, by default DB_POOL_SIZE; none is opened yet."""
     engine = create_async_engine(
         settings.sqlalchemy_url,
+        poolclass=_CountedPool,
         pool_size=size or settings.db_pool_size,
-        max_overflow=5,  # additional connections for short load peaks
+        max_overflow=MAX_OVERFLOW,
         pool_timeout=POOL_TIMEOUT,
         hide_parameters=True,  # errors are logged; user content must not be
         json_serializer=encode_json_parameter,
@@ -57,6 +74,17 @@ def create_database_engine(settings: Settings, *, size: int | None = None) -> As
     )
     event.listen(engine.sync_engine, "checkout", _reject_lost_connection)
     return engine
+
+
+def report_pool_usage(engine: AsyncEngine) -> None:
+    """Let the metrics of this process show how many connections of commands are in use."""
+
+    def get_pool() -> Any:  # the engine replaces its pool when it is disposed
+        return engine.sync_engine.pool
+
+    POOL_SIZE.labels("commands").set(get_pool().size() + MAX_OVERFLOW)
+    POOL_USED.labels("commands").set_function(lambda: get_pool().checkedout())
+    POOL_WAITING.labels("commands").set_function(lambda: get_pool().waiting)
 
 
 def _reject_lost_connection(connection: Any, *_: object) -> None:
@@ -118,6 +146,7 @@ class ReadPool:
 
     def __init__(self, dsn: str, size: int) -> None:
         self.timeout = POOL_TIMEOUT  # seconds that a read waits for a connection
+        self.waiting = 0  # reads that wait for a connection
         self._pool = asyncpg.create_pool(
             dsn,
             min_size=0,
@@ -133,6 +162,7 @@ class ReadPool:
     async def acquire(self) -> AsyncGenerator[ReadConnection, None]:
         """Yield a connection for the block. Raises ConnectionError, and PoolBusy under load."""
         await self._pool  # does nothing after the first time
+        self.waiting += 1
         try:
             connection = await self._pool.acquire(timeout=self.timeout)
         except OSError as error:  # also TimeoutError
@@ -141,6 +171,8 @@ class ReadPool:
             if isinstance(error, TimeoutError) and self._pool.get_size() == size:
                 raise PoolBusy(f"all {size} connections are in use") from error
             raise ConnectionError(str(error)) from error
+        finally:
+            self.waiting -= 1
         try:
             yield connection
         except asyncpg.InternalClientError as error:  # the last message of the server has arrived
@@ -148,6 +180,13 @@ class ReadPool:
             raise ConnectionError(str(error)) from error
         finally:
             await self._pool.release(connection)
+
+    def report_usage(self) -> None:
+        """Let the metrics of this process show how many connections are in use."""
+        pool = self._pool
+        POOL_SIZE.labels("reads").set(pool.get_max_size())
+        POOL_USED.labels("reads").set_function(lambda: pool.get_size() - pool.get_idle_size())
+        POOL_WAITING.labels("reads").set_function(lambda: self.waiting)
 
     async def close(self) -> None:
         """Close all connections."""

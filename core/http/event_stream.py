@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from core.db.engine import is_temporary_error
+from core.metrics import OPEN_STREAMS
 
 PING_INTERVAL = 15.0  # seconds until a keep-alive comment is sent (contract 1.8)
 SERVER_SEND = "mission_control.send"
@@ -28,6 +29,7 @@ PING = ServerSentEvent(comment="ping").encode()
 log = logging.getLogger(__name__)
 
 _open_streams: set["EventStreamResponse"] = set()
+OPEN_STREAMS.set_function(lambda: len(_open_streams))
 
 
 class EventStreamResponse(Response):

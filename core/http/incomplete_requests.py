@@ -22,7 +22,9 @@ class IncompleteRequestMiddleware:
     def __init__(self, app: ASGIApp, *, timeout: float = BODY_TIMEOUT) -> None:
         self.app = app
         self.timeout = timeout
-        self.limiter = ConcurrencyLimiter(N_("Too many incomplete requests."))
+        self.limiter = ConcurrencyLimiter(
+            N_("Too many incomplete requests."), "incomplete_requests"
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application with limits on the request body."""

@@ -149,7 +149,8 @@ class RequireCallerMiddleware:
             response = await self.otherwise(Request(scope, receive))
             await response(scope, receive, send)
         else:
-            await self.app({**scope, "auth": known, "user": known.user}, receive, send)
+            scope["auth"], scope["user"] = known, known.user
+            await self.app(scope, receive, send)
 
 
 CONTENT_SECURITY_POLICY = (

@@ -11,6 +11,7 @@ from core.errors import TooMany
 from core.http.caller import Caller
 from core.http.event_stream import STREAM_PATHS, is_event_stream
 from core.http.unsent_bytes import SCOPE_KEY as UNSENT_BYTES
+from core.metrics import REJECTIONS
 from core.security.secrets import hash_token
 from core.text import N_
 
@@ -181,6 +182,7 @@ class _HeldSlots:
     async def _take(self, key: str, max_running: int, max_waiting: int) -> None:
         slots = self._middleware.slots.setdefault(key, _Slots(max_running))
         if slots.free.locked() and slots.waiting[self._is_stream] >= max_waiting:
+            REJECTIONS.labels("waiting_requests").inc()
             raise TooMany(RETRY_AFTER, N_("Too many requests wait for earlier ones."))
         slots.users += 1
         slots.waiting[self._is_stream] += 1

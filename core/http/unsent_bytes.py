@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.errors import TooMany
 from core.http.caller import Caller, get_client_ip, rate_limit_network
 from core.http.event_stream import is_event_stream
+from core.metrics import REJECTIONS
 from core.text import N_
 
 MB = 1024 * 1024
@@ -63,6 +64,7 @@ class UnsentBytes:
             or (caller.group and of_group and of_group + size > MAX_OF_GROUP)
             or (left + size > MIN_OF_CALLER and self.total and self.total + size > MAX_OF_PROCESS)
         ):
+            REJECTIONS.labels("unsent_bytes").inc()
             reason = N_("Too much of what you opened before is still being loaded.")
             raise TooMany(RETRY_AFTER, reason, code="responses_not_read")
 

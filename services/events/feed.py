@@ -14,8 +14,10 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.clock import now
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
+from core.metrics import EVENT_LAG
 from models import Event
 from services.events.queries import BATCH_SIZE, get_last_seq, list_events_after
 
@@ -262,4 +264,5 @@ class _OrganizationReader:
             batch = EventBatch(events)
             for subscription in self._subscriptions:
                 subscription.add(batch)
+            EVENT_LAG.observe(max((now() - events[0].created_at).total_seconds(), 0.0))
         return len(events)

@@ -21,6 +21,7 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.errors import Invalid, TooMany, Unauthorized
 from core.limiters import VerificationQueue
+from core.metrics import REJECTIONS
 from core.security.secrets import hash_token
 from models import FailedAttempts, new_id
 from services.identity.passwords import (
@@ -135,6 +136,7 @@ class FailedAttemptCounter:
         """Count a failure whose verification was cheap. Raises TooMany above one of the limits."""
         delays = [await self._record(key, limit) for key, limit in limits.items()]
         if any(delays):
+            REJECTIONS.labels("failed_auth").inc()
             raise TooMany(retry_after=math.ceil(max(delays)))
 
     @asynccontextmanager
@@ -202,6 +204,7 @@ class FailedAttemptCounter:
         """Raise TooMany without a query while a key is known to have no free turn."""
         wait = (self._full_until.get(key, at) - at).total_seconds()
         if wait > limit.max_delay:
+            REJECTIONS.labels("sign_in").inc()
             raise TooMany(retry_after=math.ceil(wait - limit.max_delay))
 
     async def _undo(self, keys: Sequence[str]) -> None:
