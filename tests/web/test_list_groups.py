@@ -4,9 +4,10 @@ import re
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import delete
 
 from core.clock import now
-from models import Priority, Status, Tag, TagAssignment
+from models import Priority, Status, Tag, TagAssignment, Task
 from tests.support.board_pages import keep
 
 TITLES = re.compile(
@@ -115,6 +116,9 @@ async def test_a_reload_has_as_many_rows_as_the_page_shows(
     for shown, number in [("is.inbox=100", 101), ("", 51), ("is.inbox=99999", 121), ("x=y&==", 51)]:
         html = (await alice.get(part, headers={"List-Rows": shown})).text
         assert len(ROW.findall(html)) == number
+    after_view_of_board = f"{part}&more=inbox.100"
+    html = (await alice.get(after_view_of_board, headers={"List-Rows": "is.inbox=120"})).text
+    assert len(ROW.findall(html)) == 121
     by_tag = f"{part}&group=tag"
     html = (await alice.get(by_tag, headers={"List-Rows": "none=100"})).text
     assert len(ROW.findall(html)) == 100
@@ -123,6 +127,26 @@ async def test_a_reload_has_as_many_rows_as_the_page_shows(
     html = (await alice.get(by_tag, headers=headers)).text
     assert html.count("data-keep=") == len(ROW.findall(html)) == 100
     assert "Select “Task" not in html
+
+
+@pytest.mark.parametrize("group", GROUPINGS)
+@pytest.mark.parametrize(
+    "shown", ["is.%00=60", "is.%FF%ED%A0%80=60", "none=60&" * 8_000, "%" * 64_000, "=" * 64_000]
+)
+async def test_hostile_numbers_of_rows_are_ignored(alice, grouped_path, group, shown) -> None:
+    response = await alice.get(f"{grouped_path}&group={group}", headers={"List-Rows": shown})
+    assert response.status_code == 200
+    assert len(ROW.findall(response.text)) == 4
+
+
+async def test_no_rows_follow_when_the_tasks_after_them_are_gone(
+    alice, transaction, long_path
+) -> None:
+    html = (await alice.get(long_path)).text
+    async with transaction() as session:
+        await session.execute(delete(Task).where(Task.id.not_in(ROW.findall(html))))
+    rows = (await alice.get(find_links(html)["hx-get"])).text
+    assert (ROW.findall(rows), find_links(rows)) == ([], {})
 
 
 async def test_more_rows_are_read_only_by_members_of_the_board(

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import delete
 
 from core.db.engine import TransactionFactory
 from models import Status, Task, User
@@ -157,6 +158,15 @@ async def test_tasks_are_read_page_by_page_without_scripts(bob, anonymous, many)
     assert [title for title in list_shown(before) if title != "Later"] == pages[1]
     rows = await anonymous.get("/my-tasks/rows", headers=HTMX)
     assert rows.status_code == 401
+
+
+async def test_no_rows_follow_when_the_tasks_after_them_are_gone(bob, transaction, many) -> None:
+    html = (await bob.get("/my-tasks")).text
+    shown = re.findall(r'<tr id="task-([^"]*)"', html)
+    async with transaction() as session:
+        await session.execute(delete(Task).where(Task.id.not_in(shown)))
+    rows = (await bob.get(find_more(html, "hx-get"))).text
+    assert (list_shown(rows), find_more(rows, "hx-get")) == ([], "")
 
 
 async def test_a_reload_has_as_many_tasks_as_the_page_shows(bob, many) -> None:

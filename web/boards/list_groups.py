@@ -8,6 +8,7 @@ from core.clock import now
 from core.db.reads import Source
 from core.errors import NotFound
 from core.paging import KeysetPage, PagePlace
+from core.text import is_storable
 from models import Board, Status
 from services import tasks
 from services.tasks import (
@@ -26,6 +27,7 @@ from web.ui.translation import N_, _, translate
 
 SHOWN_ROWS = "List-Rows"
 """Header with the numbers of rows of groups that show more than the first ones, as a form."""
+MAX_HEADER_LENGTH = 10_000  # characters that are parsed; pages send less than half as many
 MAX_ROWS = 1_000  # of a group on one page, which also the header can ask for
 GROUPING_NAMES: Mapping[str, str] = {
     "": N_("Status"),
@@ -85,7 +87,7 @@ async def load_list(
         address.filters,
         address.order,
         _find_days(),
-        limits=_parse_limits(shown_rows) | _list_limits(address),
+        limits=_list_limits(address, shown_rows),
     )
     shown = found[: tasks.MAX_GROUPS]
     return TaskList([_build_group(address, one) for one in shown], len(found) > len(shown))
@@ -96,7 +98,8 @@ async def load_page(
 ) -> ListGroup:
     """Load the page of a group that an address names. Raises NotFound if it names none.
 
-    `shown` is the number of rows before it on the same page.
+    `shown` is the number of rows before it on the same page. If they are not followed by others
+    any more, it has none.
     """
     grouping, days = _find_grouping(address), _find_days()
     if not address.only:
@@ -105,6 +108,8 @@ async def load_page(
     page = await tasks.list_group_page(
         source, board, grouping, key, address.filters, address.order, days, place
     )
+    if shown and not page.before:  # the first page again
+        page = KeysetPage([])
     counted = await tasks.count_group(source, board, grouping, key, address.filters, days)
     group = TaskGroup(key, page.items, min(counted, MAX_COUNTED), counted > MAX_COUNTED)
     return _build_group(address, group, page, shown)
@@ -121,29 +126,28 @@ def _find_days() -> DayStarts:
     return DayStarts(*(start for start in starts if start))  # all of them, except in the last year
 
 
-def _list_limits(address: BoardAddress) -> dict[str, int]:
-    """Return the numbers of tasks of statuses with a certain card, which the address shows."""
-    if address.group:
-        return {}
-    limits = address.column_limits.items()
-    return {status: limit for status, limit in limits if limit > CARDS_IN_COLUMN}
+def _list_limits(address: BoardAddress, shown_rows: str) -> dict[str, int]:
+    """Return the numbers of tasks of groups that show more than the first ones.
+
+    They are those of the header SHOWN_ROWS, and without a grouping at least those of the address,
+    which shows a certain card. The key of tasks without a value is "".
+    """
+    limits = {
+        "" if key == NO_VALUE else key.removeprefix(VALUE): count
+        for key, count in parse_shown_rows(shown_rows).items()
+    }
+    named = {} if address.group else address.column_limits
+    larger = {status: max(limit, limits.get(status, 0)) for status, limit in named.items()}
+    return limits | {status: limit for status, limit in larger.items() if limit > CARDS_IN_COLUMN}
 
 
 def parse_shown_rows(text: str) -> dict[str, int]:
     """Parse the header SHOWN_ROWS."""
-    pairs = parse_qsl(text[:100_000], errors="replace")
+    pairs = parse_qsl(text[:MAX_HEADER_LENGTH], errors="replace")
     return {
         key: min(int(count), MAX_ROWS)
         for key, count in pairs[: tasks.MAX_GROUPS]
-        if count.isascii() and count.isdecimal() and len(count) < 6
-    }
-
-
-def _parse_limits(text: str) -> dict[str, int]:
-    """Parse the header SHOWN_ROWS of the list; the key of tasks without a value is ""."""
-    return {
-        "" if key == NO_VALUE else key.removeprefix(VALUE): count
-        for key, count in parse_shown_rows(text).items()
+        if is_storable(key) and count.isascii() and count.isdecimal() and len(count) < 6
     }
 
 

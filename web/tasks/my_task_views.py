@@ -16,7 +16,7 @@ from starlette.routing import Route
 from core.clock import now
 from core.db.reads import Source
 from core.http.request import open_reader
-from core.paging import PagePlace
+from core.paging import KeysetPage, PagePlace
 from models import Member, Priority
 from services import tasks
 from services.pickers import PickerKind
@@ -127,10 +127,15 @@ async def load_my_tasks(
     shown: int = 0,
     last_section: str = "",
 ) -> MyTasks:
-    """Load a page of tasks in sections; `shown` tasks are before them, the last in a section."""
+    """Load a page of tasks in sections; `shown` tasks are before them, the last in a section.
+
+    If these are not followed by others any more, the page has none.
+    """
     page = await tasks.list_assigned_tasks(
         source, member, address.filters, address.order, place, size=size
     )
+    if shown and not page.before:  # the first page again
+        page = KeysetPage([])
     sections = await _load_sections(source, member, address, page.items)
     if sections and sections[0].key == last_section:
         sections[0] = replace(sections[0], heading="")
