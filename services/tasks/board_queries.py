@@ -629,23 +629,43 @@ def _select_first_of_groups(
 
 
 async def list_matching_ids(
-    source: Source, board: Board, filters: BoardFilters, order: BoardOrder, *, limit: int
+    source: Source,
+    board: Board,
+    grouping: TaskGrouping | None,
+    filters: BoardFilters,
+    order: BoardOrder,
+    days: DayStarts,
+    *,
+    limit: int,
 ) -> list[UUID]:
-    """Return the first tasks that match, status by status in the order of the board or list."""
-    query = _build_ids_query(*filters.shape, order)
-    return await query.fetch(source, ids_limit=limit, **filters.build_parameters(board))
+    """Return the first tasks that match, in the order in which the board or list shows them."""
+    query = _build_ids_query(*filters.shape, order, grouping)
+    parameters = days._asdict() | filters.build_parameters(board)
+    return await query.fetch(source, ids_limit=limit, **parameters)
 
 
 @lru_cache(64)
 def _build_ids_query(
-    active_filters: frozenset[str], word_count: int, order: BoardOrder
+    active_filters: frozenset[str],
+    word_count: int,
+    order: BoardOrder,
+    grouping: TaskGrouping | None,
 ) -> Query[UUID]:
-    places = {status.value: number for number, status in enumerate(order.statuses)}
     query = select(Task.id).where(
-        Task.status.in_([literal_column(f"'{status}'") for status in places]),
+        Task.status.in_([literal_column(f"'{status}'") for status in order.statuses]),
         *_build_conditions(active_filters, word_count),
     )
-    in_order = query.order_by(case(places, value=Task.status), *order.within_section())
+    if grouping is None:
+        sections = [
+            (Task.status == status) & condition
+            for status in order.statuses
+            for condition in order.list_sections(status)
+        ]
+        places = [case(*((section, number) for number, section in enumerate(sections)))]
+    else:
+        key, rank = _build_group_key(grouping)
+        places = [rank.nulls_last(), key, Task.status == Status.DONE]
+    in_order = query.order_by(*places, *order.within_section())
     return Query(in_order.limit(bindparam("ids_limit", type_=Integer)), itemgetter(0))
 
 

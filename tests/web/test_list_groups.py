@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from core.clock import now
 from models import Priority, Status, Tag, TagAssignment, Task
@@ -147,6 +147,38 @@ async def test_no_rows_follow_when_the_tasks_after_them_are_gone(
         await session.execute(delete(Task).where(Task.id.not_in(ROW.findall(html))))
     rows = (await alice.get(find_links(html)["hx-get"])).text
     assert (ROW.findall(rows), find_links(rows)) == ([], {})
+
+
+async def find_first_changed(client, transaction, path: str, query: str) -> list[str]:
+    """Change the first two tasks that match, and return the changed ones, sorted."""
+    sent = {"all": "2", "priority": "low"}
+    assert (await client.post(f"{path}/changes{query}", data=sent)).status_code == 303
+    async with transaction() as session:
+        found = await session.scalars(select(Task.id).where(Task.priority == Priority.LOW))
+        return sorted(map(str, found))
+
+
+@pytest.mark.parametrize("order", ["", "&sort=title", "&sort=-created"])
+@pytest.mark.parametrize("group", GROUPINGS)
+async def test_a_change_of_the_first_tasks_changes_those_that_are_shown_first(
+    alice, transaction, board_path, grouped_path, group, order
+) -> None:
+    query = f"?view=list&group={group}{order}"
+    rows = ROW.findall((await alice.get(f"{board_path}{query}")).text)
+    changed = await find_first_changed(alice, transaction, board_path, query)
+    assert changed == sorted(rows[:2])
+
+
+async def test_the_first_tasks_of_the_board_are_those_of_the_first_sections(
+    alice, world, transaction, board_path
+) -> None:
+    undecided, *others = (world.make_task(name, status=Status.REVIEW) for name in "abc")
+    await keep(transaction, undecided, *others)
+    await keep(transaction, *world.make_approval(undecided))
+    changed = await find_first_changed(alice, transaction, board_path, "")
+    assert str(undecided.id) in changed
+    cards = re.findall(r'<li[^>]* id="task-([^"]*)"', (await alice.get(board_path)).text)
+    assert changed == sorted(cards[:2])
 
 
 async def test_more_rows_are_read_only_by_members_of_the_board(

@@ -25,6 +25,7 @@ from web.approvals.completions import (
 from web.auth.viewer import current_member
 from web.boards.cards import RejectedMove
 from web.boards.forms import read_task_values
+from web.boards.list_groups import list_matching_ids
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import (
     board_access,
@@ -118,9 +119,7 @@ async def _list_matching(request: Request, number: int) -> list[UUID]:
     address = BoardAddress.from_query(request.query_params)
     async with open_reader(request) as source:
         access = await board_access(request, source)
-        return await tasks.list_matching_ids(
-            source, access.board, address.filters, address.order, limit=number
-        )
+        return await list_matching_ids(source, access.board, address, limit=number)
 
 
 async def undo_change(request: Request) -> Response:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 from core.clock import now
 from core.db.reads import Source
@@ -113,6 +114,21 @@ async def load_page(
     counted = await tasks.count_group(source, board, grouping, key, address.filters, days)
     group = TaskGroup(key, page.items, min(counted, MAX_COUNTED), counted > MAX_COUNTED)
     return _build_group(address, group, page, shown)
+
+
+async def list_matching_ids(
+    source: Source, board: Board, address: BoardAddress, *, limit: int
+) -> list[UUID]:
+    """Return the first tasks that an address matches, in the order in which it shows them."""
+    return await tasks.list_matching_ids(
+        source,
+        board,
+        _find_grouping(address),
+        address.filters,
+        address.order,
+        _find_days(),
+        limit=limit,
+    )
 
 
 def _find_grouping(address: BoardAddress) -> TaskGrouping | None:
