@@ -22,6 +22,8 @@ from sqlalchemy import (
     Select,
     Uuid,
     bindparam,
+    case,
+    false,
     func,
     or_,
     select,
@@ -133,19 +135,18 @@ async def lock_organization_contents(
     """Lock the users, boards, gateways and agents of organizations that are deleted.
 
     A deletion that locked the organization first would deadlock with other changes. The users stay,
-    except for `user_id`, whose account is deleted with the organizations: their boards in other
-    organizations are locked too, all boards in one order and with the strongest lock that one of
-    them needs.
+    except for `user_id`, whose account is deleted with the organizations: the boards of their open
+    tasks in other organizations are locked too, in one order with those that are deleted.
     """
     is_inside = Member.organization_id.in_(organization_ids)
     is_member = User.id.in_(select(Member.user_id).where(is_inside))
     is_active = User.active_organization_id.in_(organization_ids)
-    rows = _lock_rows_cte(User, or_(User.id == user_id, is_member, is_active))
+    rows = _lock_rows_cte(User, or_(User.id == user_id, is_member, is_active), is_deleted=false())
     for model in (Board, Gateway, Agent):
-        is_deleted = model.organization_id.in_(organization_ids)
+        is_deleted = is_chosen = model.organization_id.in_(organization_ids)
         if model is Board and user_id is not None:
-            is_deleted |= Board.id.in_(_select_boards_of_open_tasks(user_id))
-        rows = _lock_rows_cte(model, is_deleted, after=rows, is_deleted=bool(organization_ids))
+            is_chosen |= Board.id.in_(_select_boards_of_open_tasks(user_id))
+        rows = _lock_rows_cte(model, is_chosen, after=rows, is_deleted=is_deleted)
     await session.execute(select(_count_rows(rows)))
 
 
@@ -162,16 +163,24 @@ def _lock_rows_cte(
     model: type[User | Board | Gateway | Agent],
     condition: ColumnElement[bool],
     *,
+    is_deleted: ColumnElement[bool],
     after: CTE | None = None,
-    is_deleted: bool = False,
 ) -> CTE:
-    """Lock rows in their order, after those of `after` are locked."""
+    """Lock rows in their order, after those of `after` are locked.
+
+    Only those that are deleted get the lock that others read as a deletion: messages to the agents
+    of such a board are omitted.
+    """
     order = AGENT_LOCK_ORDER if model is Agent else (model.id,)
-    rows = select(model.id).where(condition).order_by(*order)
-    rows = rows.with_for_update(key_share=not is_deleted)
+    rows = select(model.id, is_deleted.label("is_deleted")).where(condition).order_by(*order)
     if after is not None:
         rows = rows.where(_count_rows(after) >= 0)
-    return rows.cte(f"locked_{model.__tablename__}")
+    chosen = rows.subquery("chosen")
+    row = select(model.id).where(model.id == chosen.c.id)
+    to_delete = row.with_for_update().scalar_subquery()
+    to_change = row.with_for_update(key_share=True).scalar_subquery()
+    locked = case((chosen.c.is_deleted, to_delete), else_=to_change)
+    return select(locked.label("id")).select_from(chosen).cte(f"locked_{model.__tablename__}")
 
 
 def _count_rows(rows: CTE) -> ScalarSelect[int]:

@@ -238,6 +238,22 @@ async def test_a_call_that_asks_people_waits_for_a_deletion(
         await asking
 
 
+async def test_shared_boards_get_messages_while_an_account_is_deleted(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """An organization is deleted with the account, and others keep theirs."""
+    world = isolated_world
+    async with isolated_transaction() as session:
+        session.add(world.make_task(assigned_user_id=world.charlie.id))
+    ids = [world.plover.id]
+    to_other = messages.OutgoingMessage(to=world.charlies_worker.id, content="Hello")
+    async with isolated_transaction() as deleting:
+        await organizations.lock_organization_contents(deleting, ids, user_id=world.charlie.id)
+        async with isolated_transaction() as session:
+            await send_message(session, world)
+            assert not await messages.enqueue_messages(session, [to_other])
+
+
 async def test_a_gateway_is_deleted_while_it_reports(
     isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
