@@ -40,6 +40,10 @@ NOT_FLAT: Mapping[str, str] = {
     **dict.fromkeys((f"GET {API}/search?q={word}" for word in ("task", "xssmark")), MATCHES),
     "/search?q=xssmark": "ranks and counts up to 10,000 matches of each kind",
     "/search/suggestions?q=xssmark": "ranks up to 2,000 matches of each section",
+    f"GET {API}/boards/{{id}}/webhooks/{{id}}/payloads": (
+        "counts the payloads of a webhook, of which 10,000 are kept, by the contract"
+    ),
+    "/dashboard/summary": "reads the row of every agent, 2 ms for 10,000, but computes few states",
     "/boards/{id}/feed/news": "counts all events without the number of one, which pages send",
 }
 """Reads that may grow linearly, and the reason."""

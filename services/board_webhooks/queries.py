@@ -278,6 +278,9 @@ def _select_payload_overviews() -> Select[*tuple[Any, ...]]:
 
 
 OVERVIEWS: Query[WebhookOverview] = Query(_select_webhook_overviews(), WebhookOverview._make)
+OVERVIEW: Query[WebhookOverview] = Query(
+    _select_webhook_overviews().where(BoardWebhook.id == WEBHOOK_ID), WebhookOverview._make
+)
 PAYLOAD_OVERVIEW: Query[PayloadOverview] = Query(
     _select_payload_overviews().where(WebhookPayload.id == bindparam("payload_id")),
     PayloadOverview._make,
@@ -307,11 +310,11 @@ async def load_payload(
 
 async def list_payload_overviews(
     source: Source, board: Board, webhook_id: UUID, paging: Paging
-) -> tuple[BoardWebhook, Page[PayloadOverview]]:
+) -> tuple[WebhookOverview, Page[PayloadOverview]]:
     """Return a webhook and a page of its payloads, newest first. Raises NotFound."""
-    webhook = await get_webhook(source, board, webhook_id)
     ids = {"board_id": board.id, "webhook_id": webhook_id}
-    return webhook, await PAYLOAD_OVERVIEWS.fetch_page(source, paging, **ids)
+    overview = await rows.get_one(source, OVERVIEW, _webhook_not_found, **ids)
+    return overview, await PAYLOAD_OVERVIEWS.fetch_page(source, paging, **ids)
 
 
 PRETTY_ENCODER = json.JSONEncoder(indent=2, ensure_ascii=False)

@@ -83,11 +83,10 @@ async def show_webhook(request: Request) -> Response:
     paging = Paging(20, forms.parse_offset(request.query_params))
     async with open_reader(request) as source:
         access = await board_access(request, source)
-        webhook, page = await board_webhooks.list_payload_overviews(
+        overview, page = await board_webhooks.list_payload_overviews(
             source, access.board, forms.path_id(request, "webhook_id"), paging
         )
-        overviews = await board_webhooks.list_webhook_overviews(source, access.board)
-    overview = next(one for one in overviews if one.webhook.id == webhook.id)
+    webhook = overview.webhook
     newest = page.items[0].received_at if page.items else None
     context: dict[str, Any] = {
         "board": access.board,
