@@ -115,10 +115,16 @@ async def request_board_sync(
     They are its agents, and the agents that manage its gateway and its previous gateway.
     """
     gateway_ids = {board.gateway_id, previous_gateway_id} - {None}
-    if not gateway_ids:
-        return
+    if gateway_ids:
+        await request_sync(session, select_mentioning_agents(board, gateway_ids))
+
+
+def select_mentioning_agents(
+    board: Board, gateway_ids: Collection[UUID | None]
+) -> ColumnElement[bool]:
+    """Select the agents of a board, and those that manage gateways."""
     gateway_agents = Agent.gateway_id.in_(gateway_ids) & Agent.board_id.is_(None)
-    await request_sync(session, or_(Agent.board_id == board.id, gateway_agents))
+    return or_(Agent.board_id == board.id, gateway_agents)
 
 
 async def request_removal(session: AsyncSession, agent: Agent, *, force: bool = False) -> bool:

@@ -115,6 +115,9 @@ async def update_agent(
     values = {name: value for name, value in values.items() if getattr(agent, name) != value}
     if not values:
         return agent
+    if led and previous_board is not None:  # others are provisioned with it
+        others = desired_state.select_mentioning_agents(previous_board, [previous_board.gateway_id])
+        await desired_state.lock_agents(session, others)
     old_values = {name: getattr(agent, name) for name in values}
     for name, value in values.items():
         setattr(agent, name, value)

@@ -243,6 +243,8 @@ async def set_group_heartbeat_interval(
         raise Invalid("heartbeat_invalid", N_("Say how often as 30s, 10m or 1h."), field="every")
     interval = {"every": every, "target": DEFAULT_HEARTBEAT["target"]}
     agent_ids, provisioned_ids, records = [], [], []
+    ids = [agent.id for agent, _ in group_agents.agents]
+    await desired_state.lock_agents(session, Agent.id.in_(ids))
     for agent, board in group_agents.agents:
         if agent.is_board_lead and not include_board_leads:
             continue

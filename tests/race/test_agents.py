@@ -8,9 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
 from core.errors import Conflict, Forbidden, Unauthorized
-from models import Agent, Member, Status, Task
-from services import agents, boards, organizations, tasks
+from models import Agent, Board, Member, Status, Task
+from services import agents, boards, desired_state, organizations, tasks
 from tests.services.test_agent_tokens import add_token
+from tests.support.board_rows import make_agent
 from tests.support.credentials import authenticate_agent
 from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.world import World
@@ -163,3 +164,34 @@ async def test_a_first_call_and_a_deletion_do_not_deadlock(
 
     for agent, token in created:
         await asyncio.gather(delete(agent), call(token))
+
+
+async def test_agents_of_several_boards_are_changed_in_their_order(
+    isolated_transaction, isolated_world
+) -> None:
+    """The last agent of the first board has a greater id than that of the second board."""
+    world = isolated_world
+    async with isolated_transaction() as session:
+        late = await session.merge(make_agent("Late", world.board))
+
+    async def set_interval(session: AsyncSession) -> object:
+        group = boards.GroupAgents(
+            [
+                (await session.get_one(Agent, agent.id), await session.get_one(Board, board_id))
+                for agent, board_id in ((world.gardener, world.garden.id), (late, world.board.id))
+            ]
+        )
+        return await agents.set_group_heartbeat_interval(
+            session, world.alice, group, every="5m", include_board_leads=True
+        )
+
+    async def do() -> object:
+        async with isolated_transaction() as session:
+            return await set_interval(session)
+
+    async with isolated_transaction() as session:
+        await desired_state.lock_agents(session, Agent.id == late.id)
+        changing = asyncio.create_task(do())
+        await wait_for_lock_waiter(isolated_transaction)
+        await desired_state.lock_agents(session, Agent.id == world.gardener.id)
+    assert await changing == [world.gardener.id, late.id]
