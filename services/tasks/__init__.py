@@ -44,12 +44,10 @@ from services.tasks.bulk_changes import (
     BulkResult,
     UndoableChange,
     change_tasks,
-    delete_tasks,
     find_undoable_change,
     purge_bulk_changes,
     restore_tasks,
     undo_change,
-    update_tasks,
 )
 from services.tasks.change_request import CLAIM_FIELDS, TaskCreate, TaskUpdate
 from services.tasks.commands import (

@@ -70,20 +70,15 @@ async def change_tasks(
     A change of more tasks is several transactions with the same id, which others can come between.
     """
     if change.is_deletion:
-        results = await delete_tasks(session, user, board, task_ids)
+        results = await _apply_to_each(
+            session, task_ids, lambda task_id: delete_task(session, user, board, task_id)
+        )
         stored = [{"id": str(one.task_id)} for one in results if not one.error]
     else:
         results, stored = await _update_tasks(session, user, board, task_ids, change)
     if stored:
         await _store(session, user, board, change_id, stored, is_deletion=change.is_deletion)
     return results
-
-
-async def update_tasks(
-    session: AsyncSession, actor: Actor, board: Board, task_ids: Sequence[UUID], change: BulkChange
-) -> list[BulkResult]:
-    """Change several tasks of a locked board, in this order."""
-    return (await _update_tasks(session, actor, board, task_ids, change))[0]
 
 
 async def _update_tasks(
@@ -232,15 +227,6 @@ async def purge_bulk_changes(session: AsyncSession) -> None:
     """Delete the changes that can no longer be undone."""
     await session.execute(
         delete(BulkTaskChange).where(BulkTaskChange.created_at <= now() - UNDO_FOR)
-    )
-
-
-async def delete_tasks(
-    session: AsyncSession, actor: Actor, board: Board, task_ids: Sequence[UUID]
-) -> list[BulkResult]:
-    """Delete several tasks of a locked board. They can be restored for a limited time."""
-    return await _apply_to_each(
-        session, task_ids, lambda task_id: delete_task(session, actor, board, task_id)
     )
 
 

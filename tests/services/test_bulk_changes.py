@@ -36,8 +36,12 @@ def codes(results):
 
 async def update(session, world, made, **fields):
     ids = [task.id for task in made]
-    change = BulkChange(fields=TaskUpdate.of(**fields))
-    return await tasks.update_tasks(session, world.alice, world.board, ids, change)
+    return await change_tasks(session, world, ids, fields=TaskUpdate.of(**fields))
+
+
+async def change_tasks(session, world, ids, **change):
+    bulk_change = BulkChange(**{"fields": TaskUpdate.of(), **change})
+    return await tasks.change_tasks(session, world.alice, world.board, new_id(), ids, bulk_change)
 
 
 async def test_a_task_that_may_not_change_does_not_stop_the_others(session, world) -> None:
@@ -77,10 +81,8 @@ async def test_tags_are_added_and_removed_and_the_others_stay(session, world) ->
         session, world.alice, world.board, made[0].id, tasks.TaskUpdate.of(**changes)
     )
     ids = [task.id for task in made]
-    change = BulkChange(
-        fields=TaskUpdate.of(), added_tag_ids=[blue.id, red.id], removed_tag_ids=[grey.id]
-    )
-    results = await tasks.update_tasks(session, world.alice, world.board, ids, change)
+    tags = {"added_tag_ids": [blue.id, red.id], "removed_tag_ids": [grey.id]}
+    results = await change_tasks(session, world, ids, **tags)
     assert codes(results) == [None, None]
     found = await tasks.load_task_details(session, world.board, ids)
     assert [[tag.name for tag in found[id].tags] for id in ids] == [
@@ -92,7 +94,7 @@ async def test_tags_are_added_and_removed_and_the_others_stay(session, world) ->
 async def test_tasks_are_deleted_and_restored_together(session, world) -> None:
     made = await add_tasks(session, world, "a", "b")
     ids = [made[0].id, new_id(), made[1].id]
-    deleted = await tasks.delete_tasks(session, world.alice, world.board, ids)
+    deleted = await change_tasks(session, world, ids, is_deletion=True)
     assert codes(deleted) == [None, "task_not_found", None]
     assert await session.scalar(select(func.count()).select_from(DeletedTask)) == 2
     restored = await tasks.restore_tasks(session, world.alice, world.board, ids)
