@@ -160,7 +160,7 @@ async def find_first_changed(client, transaction, path: str, query: str) -> list
 
 @pytest.mark.parametrize("order", ["", "&sort=title", "&sort=-created"])
 @pytest.mark.parametrize("group", GROUPINGS)
-async def test_a_change_of_the_first_tasks_changes_those_that_are_shown_first(
+async def test_the_first_tasks_that_change_are_those_shown_first(
     alice, transaction, board_path, grouped_path, group, order
 ) -> None:
     query = f"?view=list&group={group}{order}"
