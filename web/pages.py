@@ -144,6 +144,7 @@ BOARD_ROUTES = [
             ("/pauses/endings", "POST", board_views.resume_board),
             ("/changes", "POST", bulk_views.change_tasks),
             ("/changes/{change_id:uuid}/undos", "POST", bulk_views.undo_change),
+            ("/changes/{change_id:uuid}/undos", "GET", board_views.show_board),
         ]
     ],
     *SAVED_VIEW_ROUTES,

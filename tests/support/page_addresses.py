@@ -268,6 +268,8 @@ NON_PAGES = {
     "/boards/{board_id:uuid}/onboarding/news": "a part",
     "/boards/{board_id:uuid}/views/{view_id:uuid}": "leads to the board",
     "/boards/{board_id:uuid}/deletions": "shows the settings of the board",
+    "/boards/{board_id:uuid}/changes/{change_id:uuid}/undos": "shows the board",
+    "/boards/{board_id:uuid}/trash/deletions": "shows the trash",
     "/boards/{board_id:uuid}/notes/{note_id:uuid}/deletions": "shows the form of the note",
     "/boards/{board_id:uuid}/webhooks/{webhook_id:uuid}/secrets": "shows the form of the webhook",
     "/boards/{board_id:uuid}/webhooks/{webhook_id:uuid}/payloads/{payload_id:uuid}/messages": (

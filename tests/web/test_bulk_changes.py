@@ -236,6 +236,8 @@ async def test_a_change_is_undone_once_by_who_made_it(
     for client, status in answers.items():
         assert (await client.post(address, data={}, headers=HTMX)).status_code == status
     assert (await alice.post(address, data={}, headers=HTMX)).status_code == 404
+    for client, status in {anonymous: 401, charlie: 404, alice: 200}.items():  # shows the board
+        assert (await client.get(address, headers=HTMX)).status_code == status
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,13 @@ async def test_only_admins_delete_tasks_permanently(bob, rita, path, deleted) ->
     assert len(re.findall('id="trashed-', (await bob.get(path)).text)) == 2
 
 
+async def test_the_address_of_a_confirmation_shows_the_trash(alice, charlie, path, deleted) -> None:
+    asked = await alice.post(f"{path}/deletions", data={"task_ids": str(deleted[0].id)})
+    page = await alice.get(asked.request.url)
+    assert len(re.findall('id="trashed-', page.text)) == 2
+    assert (await charlie.get(asked.request.url)).status_code == 404
+
+
 @pytest.mark.parametrize("query", ["restored=x&earlier=-1&purged=1e9", "restored=1&task=<b>"])
 async def test_bad_results_in_the_address_are_ignored(alice, path, query) -> None:
     page = await alice.get(f"{path}?{query}")
