@@ -149,8 +149,12 @@ class NotificationCount(CounterMixin, Base):
         ForeignKey("organizations.id", ondelete="CASCADE"), index=True
     )
     kind: Mapped[NotificationKind]
-    board_id: Mapped[UUID | None]
-    board_group_id: Mapped[UUID | None]
+    board_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("boards.id", ondelete="CASCADE"), index=True
+    )
+    board_group_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("board_groups.id", ondelete="CASCADE"), index=True
+    )
     count: Mapped[int] = mapped_column(BigInteger)
 
 

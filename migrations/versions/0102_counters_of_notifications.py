@@ -18,9 +18,23 @@ ADD_NOTIFICATIONS = """
     select {key}, {sign} * count(*) from {source} changed
     where exists (select from {schema}.users where id = changed.user_id)
         and exists (select from {schema}.organizations where id = changed.organization_id)
+        and (
+            board_id is null or exists (select from {schema}.boards where id = changed.board_id)
+        )
+        and (
+            board_group_id is null
+            or exists (select from {schema}.board_groups where id = changed.board_group_id)
+        )
     group by {key} order by {key}
     on conflict ({key}) do update set count = kept.count + excluded.count;
 """
+OWNERS = {
+    "user_id": "users",  # the first column of the unique index
+    "organization_id": "organizations",
+    "board_id": "boards",
+    "board_group_id": "board_groups",
+}
+"""The table of the rows with which a counter is deleted, by column."""
 TRIGGERS = {"insert": ("new", "1"), "delete": ("old", "-1")}
 """The changed rows, and their sign, by operation. No update changes the key of a counter."""
 
@@ -41,14 +55,11 @@ def upgrade() -> None:
         sa.Column("board_id", sa.Uuid(), nullable=True),
         sa.Column("board_group_id", sa.Uuid(), nullable=True),
         sa.Column("count", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name="fk_notification_counts_user_id", ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["organization_id"],
-            ["organizations.id"],
-            name="fk_notification_counts_organization_id",
-            ondelete="CASCADE",
+        *(
+            sa.ForeignKeyConstraint(
+                [name], [f"{table}.id"], name=f"fk_notification_counts_{name}", ondelete="CASCADE"
+            )
+            for name, table in OWNERS.items()
         ),
         sa.PrimaryKeyConstraint("id", name="pk_notification_counts"),
         sa.UniqueConstraint(
@@ -58,9 +69,8 @@ def upgrade() -> None:
         ),
     )
     run("alter table notification_counts set (fillfactor = 50)")  # updates change no index
-    op.create_index(
-        "ix_notification_counts_organization_id", "notification_counts", ["organization_id"]
-    )
+    for name in list(OWNERS)[1:]:
+        op.create_index(f"ix_notification_counts_{name}", "notification_counts", [name])
     for operation, (kind, sign) in TRIGGERS.items():
         name = f"count_notifications_at_{operation}"
         body = ADD_NOTIFICATIONS.format(schema=schema, key=KEY, source="rows", sign=sign)

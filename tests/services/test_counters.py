@@ -7,15 +7,20 @@ from uuid import UUID
 
 import pytest
 from alembic import command
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, func, select, text, update
 
+from core.clock import now
 from core.paging import Page, Paging
 from models import (
     ApprovalStatus,
     Board,
     BoardCounts,
+    BoardGroup,
     BoardGroupCounts,
     EventCount,
+    Notification,
+    NotificationCount,
+    NotificationKind,
     Status,
     Tag,
     Task,
@@ -229,6 +234,28 @@ async def test_a_deleted_board_or_organization_leaves_no_wrong_counter(session, 
     await organizations.erase_organizations(session, [world.tern.id])
     assert await counters.repair_counters(session) == []
     assert await session.scalar(select(EventCount.id).limit(1)) is None
+
+
+async def test_a_deleted_board_or_group_leaves_no_counter_of_notifications(session, world) -> None:
+    group = await create_group_of(session, world.board)
+    shared = {
+        "organization_id": world.tern.id,
+        "user_id": world.alice.id,
+        "kind": NotificationKind.MENTION,
+        "merges": False,
+        "data": {},
+        "created_at": now(),
+        "updated_at": now(),
+    }
+    places = {"board_id": world.garden.id}, {"board_group_id": group.id}, {}
+    session.add_all(Notification(**shared, **place) for place in places)
+    await session.flush()
+    count = select(func.count()).select_from(NotificationCount)
+    assert await session.scalar(count) == 3
+    await session.execute(delete(Board).where(Board.id == world.garden.id))
+    await session.execute(delete(BoardGroup).where(BoardGroup.id == group.id))
+    assert await session.scalar(count) == 1
+    assert await counters.repair_counters(session) == []
 
 
 async def test_wrong_counters_are_repaired_and_logged(
