@@ -11,12 +11,13 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Uuid, bindparam, delete, select
+from sqlalchemy import DateTime, Uuid, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source
+from core.db.transactions import delete_unlocked
 from core.errors import AppError, Conflict, NotFound
 from core.text import N_
 from models import Actor, Board, BulkTaskChange, DeletedTask, User
@@ -225,9 +226,7 @@ async def _undo(
 
 async def purge_bulk_changes(session: AsyncSession) -> None:
     """Delete the changes that can no longer be undone."""
-    await session.execute(
-        delete(BulkTaskChange).where(BulkTaskChange.created_at <= now() - UNDO_FOR)
-    )
+    await delete_unlocked(session, BulkTaskChange, BulkTaskChange.created_at <= now() - UNDO_FOR)
 
 
 async def restore_tasks(
