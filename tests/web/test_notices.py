@@ -3,9 +3,10 @@
 import re
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from models import Agent, DesiredState, Organization
+from services import boards, tasks
 from tests.support.board_rows import make_task
 from tests.support.people_rows import cookie_secret, make_member
 from web.auth.viewer import SESSION_COOKIE
@@ -85,6 +86,20 @@ async def test_an_error_page_or_a_redirect_does_not_lose_what_was_removed(
     assert page.status_code == status
     assert find_toasts(page.text) == ["Alice removed you from Tern. Now you see Plover."]
     assert find_toasts((await bob.get(address, follow_redirects=True)).text) == []
+
+
+async def test_a_page_that_fails_after_its_head_shows_the_notice(alice, world, transaction) -> None:
+    task = world.make_task()
+    async with transaction() as session:
+        session.add(task)
+        board = await boards.lock_board(session, world.worker, world.board.id)
+        await tasks.create_comment(session, world.worker, board, task.id, "Said.")
+        # the page fails when it stores that its comments were shown
+        await session.execute(text("alter table read_markers add check (false) not valid"))
+    await alice.post(f"/people/{world.bob_member.id}/endings")
+    page = await alice.get(f"/boards/{world.board.id}")
+    assert "Something went wrong on the server." in page.text
+    assert find_toasts(page.text) == ["Removed Bob from the organization"]
 
 
 async def test_who_leaves_an_organization_is_told_nothing_else(bob, world, transaction) -> None:

@@ -237,13 +237,13 @@ def start_page(
     first = {**layout_context(request, layout), "request": request}
     first |= {"page_title": title, "is_started": True}
     notice = read_notice(request)
+    first["toasts"] = [*layout.notices, *([{"text": notice}] if notice else [])]
 
     async def render_pieces() -> AsyncIterator[bytes]:
         yield environment.get_template("_page_start.html").render(first).encode()
         try:
-            context = first | dict(await load())
-            notices = [*layout.notices, *([{"text": notice}] if notice else [])]
-            context["toasts"] = [*context["toasts"], *notices]
+            loaded = dict(await load())
+            context = first | loaded | {"toasts": [*loaded.get("toasts", ()), *first["toasts"]]}
             pieces = list(environment.get_template(template).generate(context))
         except Exception as error:  # too late for the handlers: the response has begun
             pieces = list(_generate_late_error(request, error, first))
