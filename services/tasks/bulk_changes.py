@@ -7,11 +7,12 @@ docs/decisions/lists.md.
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import accumulate
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Uuid, bindparam, select
+from sqlalchemy import DateTime, Text, Uuid, bindparam, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,11 +25,13 @@ from models import Actor, Board, BulkTaskChange, DeletedTask, User
 from services.tasks.change_request import ASSIGNMENT_FIELDS, TaskUpdate
 from services.tasks.commands import update_task
 from services.tasks.queries import TaskDetail, load_task_details, task_not_found
+from services.tasks.storage import TaskEvent, publish_events
 from services.tasks.transitions import event_value
 from services.tasks.trash import delete_task, keep_references, restore_kept_task
 
 UNDO_FOR = timedelta(hours=1)
 TASKS_AT_ONCE = 25  # of a change, in one transaction, which holds the lock of the board
+RESTORED_AT_ONCE = 2_000_000  # bytes of deleted tasks, in one transaction
 
 
 @dataclass(frozen=True)
@@ -173,10 +176,11 @@ async def find_undoable_change(
 async def undo_change(
     session: AsyncSession, user: User, board: Board, change_id: UUID
 ) -> tuple[list[BulkResult], list[UUID]]:
-    """Undo the last TASKS_AT_ONCE changes of a bulk change, and return also the tasks before them.
+    """Undo the last changes of a bulk change, and return also the tasks before them.
 
-    The board is locked. A task gets its values back if it still has those that the change wrote,
-    and if the rules allow it to the user. Raises NotFound if there is nothing to undo.
+    These are TASKS_AT_ONCE, or fewer if deleted tasks are large: see `restore_tasks`. The board is
+    locked. A task gets its values back if it still has those that the change wrote, and if the
+    rules allow it to the user. Raises NotFound if there is nothing to undo.
     """
     change = await _find_change(session, user, board, change_id)
     if change is None:
@@ -191,7 +195,8 @@ async def undo_change(
             await _undo(session, user, board, task_id, undone[task_id])
 
         results = await _apply_to_each(session, [*undone][::-1], undo)
-    rest = change.tasks[:-TASKS_AT_ONCE]
+    done = {str(one.task_id) for one in results}
+    rest = [one for one in change.tasks if one["id"] not in done]
     if rest:
         change.tasks = rest
     else:
@@ -232,22 +237,41 @@ async def purge_bulk_changes(session: AsyncSession) -> None:
 async def restore_tasks(
     session: AsyncSession, actor: Actor, board: Board, task_ids: Sequence[UUID]
 ) -> list[BulkResult]:
-    """Restore several deleted tasks on a locked board, those that were deleted last first.
+    """Restore deleted tasks on a locked board, as many as one transaction can, last deleted first.
 
-    A dependency between two deleted tasks is stored with the one that was deleted first.
+    A dependency between two deleted tasks is stored with the one that was deleted first. The events
+    are recorded at the end, because other transactions wait for that: computing the search words of
+    large comments takes long. The tasks without a result are left for the next transaction.
     """
     in_trash = select(DeletedTask.task_id).where(
         DeletedTask.board_id == board.id, DeletedTask.task_id.in_(task_ids)
     )
     last_first = in_trash.order_by(DeletedTask.deleted_at.desc(), DeletedTask.id.desc())
     found = list(await session.scalars(last_first))
-    await keep_references(session, board, found)
-    results = await _apply_to_each(
-        session,
-        [*found, *task_ids],
-        lambda task_id: restore_kept_task(session, actor, board, task_id),
-    )
+    missing = [id for id in task_ids if id not in found]
+    restored = await _limit_restored(session, board, found[:TASKS_AT_ONCE])
+    await keep_references(session, board, restored)
+    task_events: list[TaskEvent] = []
+
+    async def restore(task_id: UUID) -> None:
+        task_events.extend(await restore_kept_task(session, actor, board, task_id))
+
+    results = await _apply_to_each(session, [*restored, *missing], restore)
+    await publish_events(session, actor, board, task_events)
     return sorted(results, key=lambda one: task_ids.index(one.task_id))
+
+
+async def _limit_restored(
+    session: AsyncSession, board: Board, task_ids: Sequence[UUID]
+) -> Sequence[UUID]:
+    """Return the first of some deleted tasks: at least one, and RESTORED_AT_ONCE bytes at most."""
+    size = func.octet_length(cast(DeletedTask.rows, Text))
+    query = select(DeletedTask.task_id, size).where(
+        DeletedTask.board_id == board.id, DeletedTask.task_id.in_(task_ids)
+    )
+    sizes = {id: size for id, size in await session.execute(query)}
+    totals = accumulate(sizes[id] for id in task_ids)
+    return task_ids[: max(1, sum(total <= RESTORED_AT_ONCE for total in totals))]
 
 
 async def _apply_to_each(

@@ -107,17 +107,22 @@ async def delete_task(
 async def restore_task(
     session: AsyncSession, actor: Actor, board: Board, task_id: UUID
 ) -> TaskDetail:
-    """Keep the references of a deleted task, and restore it: see `restore_kept_task`."""
+    """Restore a deleted task with its references, and publish it: see `restore_kept_task`."""
     await keep_references(session, board, [task_id])
-    return await restore_kept_task(session, actor, board, task_id)
+    task_events = await restore_kept_task(session, actor, board, task_id)
+    await publish_events(session, actor, board, task_events)
+    return await get_task_detail(session, board, task_id)
 
 
 async def restore_kept_task(
     session: AsyncSession, actor: Actor, board: Board, task_id: UUID
-) -> TaskDetail:
-    """Restore a deleted task on a locked board, with its dependent rows.
+) -> list[TaskEvent]:
+    """Restore a deleted task on a locked board, with its dependent rows, and return its events.
 
-    Call `keep_references` before. References to rows that no longer exist are left out, and so are
+    Call `keep_references` before, and publish the events after the last task: other transactions
+    that record events wait from then on, and the search words of large comments take long.
+
+    References to rows that no longer exist are left out, and so are
     dependencies that would now create a cycle, and links of approvals that were decided meanwhile.
     The task is unassigned if its agent or person has left the board, and dependents that were
     started meanwhile return to the inbox. Raises NotFound after the purge, and Forbidden.
@@ -146,11 +151,9 @@ async def restore_kept_task(
     ]
     if pending:
         await notifications.reopen(session, notifications.DECISION_KINDS, pending)
-    task_events = await _update_after_restore(
+    return await _update_after_restore(
         session, board, task, rows[Task.__tablename__][0], approval_ids
     )
-    await publish_events(session, actor, board, task_events)
-    return await get_task_detail(session, board, task_id)
 
 
 async def _update_after_restore(
@@ -363,8 +366,7 @@ KEEPING_QUERIES = [_build_keeping_query(other) for other in REFERRED_TABLES]
 async def keep_references(session: AsyncSession, board: Board, task_ids: Sequence[UUID]) -> None:
     """Let deletions of what deleted tasks refer to wait until the commit, or wait for them.
 
-    Call it once for all tasks, before the first is restored: its events are recorded then, which a
-    deletion waits for.
+    Call it once for all tasks, before the first is restored.
     """
     for query in KEEPING_QUERIES:
         await session.execute(query, {"board_id": board.id, "task_ids": list(task_ids)})

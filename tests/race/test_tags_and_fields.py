@@ -64,7 +64,7 @@ async def test_deleting_a_tag_while_it_is_added_to_a_task_succeeds(
 async def test_tasks_are_restored_without_a_tag_that_is_deleted_meanwhile(
     isolated_transaction, isolated_world
 ) -> None:
-    """The task with the tag is restored after another one, whose event is recorded by then."""
+    """The task with the tag is restored after another one."""
     world = isolated_world
     async with isolated_transaction() as session:
         draft = tags.TagCreate(name="Urgent")

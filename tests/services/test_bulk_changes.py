@@ -10,6 +10,7 @@ from core.errors import NotFound
 from models import (
     Agent,
     BulkTaskChange,
+    Comment,
     DeletedTask,
     Event,
     EventType,
@@ -20,7 +21,8 @@ from models import (
     new_id,
 )
 from services import tasks
-from services.tasks import BulkChange, TaskUpdate, bulk_changes
+from services.tasks import BulkChange, BulkResult, TaskUpdate, bulk_changes
+from tests.support.statement_counter import count_statements
 
 
 async def add_tasks(session, world, *titles):
@@ -166,3 +168,52 @@ async def test_a_change_can_be_undone_for_a_limited_time(session, world) -> None
         await tasks.undo_change(session, world.alice, world.board, change_id)
     await tasks.purge_bulk_changes(session)
     assert await session.scalar(select(func.count()).select_from(BulkTaskChange)) == 0
+
+
+async def delete_with_comments(session, world, *titles):
+    """Delete tasks with a comment each, and return their ids."""
+    made = await add_tasks(session, world, *titles)
+    at = {"board_id": world.board.id, "created_at": now()}
+    session.add_all([Comment(task=task, message=f"{task.title}. " * 50, **at) for task in made])
+    await session.flush()
+    ids = [task.id for task in made]
+    deleted = await change_tasks(session, world, ids, is_deletion=True)
+    assert codes(deleted) == [None] * len(ids)
+    return ids
+
+
+async def test_restored_tasks_are_published_after_the_last_comment(session, world) -> None:
+    ids = await delete_with_comments(session, world, "a", "b")
+    with count_statements(await session.connection()) as statements:
+        await tasks.restore_tasks(session, world.alice, world.board, ids)
+    kinds = [
+        kind
+        for one in statements
+        for kind in ("task_comments", "activity_events")
+        if f"insert into {kind}" in one.lower()
+    ]
+    assert kinds == ["task_comments", "task_comments", "activity_events"]
+
+
+async def test_a_transaction_restores_a_limited_size(session, world, monkeypatch) -> None:
+    ids = await delete_with_comments(session, world, "a", "b", "c")
+    monkeypatch.setattr(bulk_changes, "RESTORED_AT_ONCE", 1)
+    results = await tasks.restore_tasks(session, world.alice, world.board, [*ids, new_id()])
+    assert [one.task_id for one in results][:1] == [ids[2]]
+    assert codes(results) == [None, "task_not_restorable"]
+    monkeypatch.undo()
+    results = await tasks.restore_tasks(session, world.alice, world.board, ids[:2])
+    assert codes(results) == [None, None]
+
+
+async def test_large_deletions_are_undone_in_several_transactions(
+    session, world, monkeypatch
+) -> None:
+    made = await add_tasks(session, world, "a", "b")
+    change_id, ids = new_id(), [task.id for task in made]
+    deletion = BulkChange(fields=TaskUpdate.of(), is_deletion=True)
+    await tasks.change_tasks(session, world.alice, world.board, change_id, ids, deletion)
+    monkeypatch.setattr(bulk_changes, "RESTORED_AT_ONCE", 1)
+    for id, has_more in ((ids[1], True), (ids[0], False)):
+        undone = await tasks.undo_change(session, world.alice, world.board, change_id)
+        assert undone == ([BulkResult(id)], has_more)

@@ -111,8 +111,8 @@ async def test_who_leaves_an_organization_is_told_nothing_else(bob, world, trans
 
 async def test_a_notice_of_another_session_is_not_shown(alice, anonymous, world) -> None:
     removed = await alice.post(f"/people/{world.bob_member.id}/endings")
-    for text in (removed.cookies[NOTICE_COOKIE], "You were fooled", b"\xff" * 4_000):
-        value = text if isinstance(text, bytes) else text.encode()
+    for given in (removed.cookies[NOTICE_COOKIE], "You were fooled", b"\xff" * 4_000):
+        value = given if isinstance(given, bytes) else given.encode()
         cookies = f"{SESSION_COOKIE}={cookie_secret(world.dana)}; {NOTICE_COOKIE}=".encode()
         page = await anonymous.get("/people", headers={"Cookie": cookies + value})
         assert (page.status_code, find_toasts(page.text)) == (200, [])

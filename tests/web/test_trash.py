@@ -9,6 +9,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from models import DeletedTask, Event, EventType, Task, new_id
 from services import tasks
+from services.tasks import bulk_changes
 from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -113,6 +114,13 @@ async def test_several_tasks_are_restored(alice, path, world, deleted) -> None:
     assert "The trash is empty." in page
     board = (await alice.get(f"/boards/{world.board.id}")).text
     assert "Print it" in board
+
+
+async def test_tasks_are_restored_in_as_many_transactions_as_needed(
+    alice, path, deleted, monkeypatch
+) -> None:
+    monkeypatch.setattr(bulk_changes, "RESTORED_AT_ONCE", 1)
+    assert "2 tasks restored." in await restore(alice, path, *[task.id for task in deleted])
 
 
 async def test_the_second_of_two_people_reads_what_happened(alice, bob, path, deleted) -> None:

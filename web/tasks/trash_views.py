@@ -12,7 +12,9 @@ from starlette.routing import Route
 
 from core.errors import NotFound
 from core.http.request import get_settings, open_reader, open_transaction
+from models import Board
 from services import boards, tasks
+from services.tasks import BulkResult
 from web.auth.viewer import current_member
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update
@@ -96,11 +98,16 @@ async def restore_tasks(request: Request) -> Response:
     """Restore the selected tasks, and show the trash with the result."""
     form = await forms.read_form(request)
     fields = form.parse(RestoreForm)
-    async with open_transaction(request) as session:
-        board = await board_for_update(request, session)
-        results = await tasks.restore_tasks(session, request.user, board, fields.task_ids)
-        missing = [one.task_id for one in results if one.error]
-        existing = await tasks.load_task_details(session, board, missing)
+    left, results = list(dict.fromkeys(fields.task_ids)), list[BulkResult]()
+    board: Board | None = None
+    while left or board is None:
+        async with open_transaction(request) as session:
+            board = await board_for_update(request, session)
+            results += await tasks.restore_tasks(session, request.user, board, left)
+            missing = [one.task_id for one in results if one.error]
+            existing = await tasks.load_task_details(session, board, missing)
+        done = {one.task_id for one in results}
+        left = [id for id in left if id not in done]
     restored = [one.task_id for one in results if not one.error]
     counts: dict[str, object] = {
         "restored": len(restored),
