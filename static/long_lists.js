@@ -1,11 +1,12 @@
 // Lists of which rows are loaded while they are scrolled: a link [data-more] loads those that follow in its [data-group].
 // Requests for a part with groups say how many rows each shows, if they are more than the first ones, so that the response
-// has as many.
+// has as many. The header has at most MAX_LENGTH characters: names of tags are long when they are encoded.
 (() => {
-  const HEADER = "List-Rows", FIRST_ROWS = 50, ROWS = "tr[id^='task-']";
+  const HEADER = "List-Rows", FIRST_ROWS = 50, MAX_LENGTH = 4_000, ROWS = "tr[id^='task-']";
   const countRows = (part) => {
     const counts = [...part.querySelectorAll("[data-group]")].map((group) => [group.dataset.group, group.querySelectorAll(ROWS).length]);
-    return new URLSearchParams(counts.filter(([, count]) => count > FIRST_ROWS)).toString();
+    const header = new URLSearchParams(counts.filter(([, count]) => count > FIRST_ROWS)).toString();
+    return header.length > MAX_LENGTH ? header.slice(0, Math.max(header.lastIndexOf("&", MAX_LENGTH), 0)) : header;
   };
   const isPart = ({ target, swap }) => Boolean(target?.querySelector?.("[data-group]")) && Boolean(swap?.startsWith("outerMorph"));
 
