@@ -122,6 +122,7 @@ BOARD_ROUTES = [
     Route("/boards", board_list_views.show_boards, name="boards"),
     Route("/boards", board_list_views.create_board, methods=["POST"], name="create_board"),
     Route("/boards/new", board_list_views.show_new_board_form, name="new_board"),
+    Route(f"{BOARD_PATH}/changes/{{change_id:uuid}}/undos", board_views.show_board),
     Route(BOARD_PATH, board_views.show_board, name="board"),
     Route(f"{BOARD_PATH}/settings", board_settings_views.show_settings, name="board_settings"),
     *[
@@ -144,7 +145,6 @@ BOARD_ROUTES = [
             ("/pauses/endings", "POST", board_views.resume_board),
             ("/changes", "POST", bulk_views.change_tasks),
             ("/changes/{change_id:uuid}/undos", "POST", bulk_views.undo_change),
-            ("/changes/{change_id:uuid}/undos", "GET", board_views.show_board),
         ]
     ],
     *SAVED_VIEW_ROUTES,

@@ -161,8 +161,8 @@ def _read_results(request: Request) -> dict[str, Any]:
 
 
 TRASH_ROUTES: list[Route] = [
+    Route("/boards/{board_id:uuid}/trash/deletions", show_trash),
     Route("/boards/{board_id:uuid}/trash", show_trash),
     Route("/boards/{board_id:uuid}/trash/restorations", restore_tasks, methods=["POST"]),
     Route("/boards/{board_id:uuid}/trash/deletions", purge_tasks, methods=["POST"]),
-    Route("/boards/{board_id:uuid}/trash/deletions", show_trash),
 ]
