@@ -41,8 +41,8 @@ async def update(session, world, made, **fields):
     return await change_tasks(session, world, ids, fields=TaskUpdate.of(**fields))
 
 
-async def change_tasks(session, world, ids, **change):
-    bulk_change = BulkChange(**{"fields": TaskUpdate.of(), **change})
+async def change_tasks(session, world, ids, fields=None, **others):
+    bulk_change = BulkChange(fields=fields or TaskUpdate.of(), **others)
     return await tasks.change_tasks(session, world.alice, world.board, new_id(), ids, bulk_change)
 
 
