@@ -48,6 +48,7 @@ PAGE_OFFSET: Any = bindparam("page_offset", type_=BigInteger)
 
 CURSOR_HEADER = "X-Next-Cursor"
 MAX_CURSOR_LENGTH = 4_000  # characters: a name of 255 characters of four bytes, as Base64
+MAX_EXPONENT = 16_383  # of a decimal number, which is what PostgreSQL can compare
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,17 @@ def _check_storable(text: str) -> str:
     return text
 
 
+def _check_exponent(number: Decimal) -> Decimal:
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int) or abs(exponent) > MAX_EXPONENT:
+        raise ValueError
+    return number
+
+
 CURSOR_VALUES: Mapping[type, Any] = {
     bool: bool,
     datetime: Annotated[datetime, AfterValidator(_check_moment)],
-    Decimal: Annotated[Decimal, Field(allow_inf_nan=False)],
+    Decimal: Annotated[Decimal, Field(allow_inf_nan=False), AfterValidator(_check_exponent)],
     float: FiniteFloat,
     int: Annotated[int, Field(ge=-(2**63), lt=2**63)],
     str: Annotated[str, AfterValidator(_check_storable)],

@@ -1,9 +1,12 @@
 """Pages of ordered statements, on read connections and in transactions."""
 
-import pytest
-from sqlalchemy import Integer, bindparam, func, select
+from decimal import Decimal
 
-from core.paging import Page, PagedQuery, Paging
+import pytest
+from sqlalchemy import Integer, Numeric, bindparam, cast, func, select
+
+from core.errors import Invalid
+from core.paging import Cursors, Page, PagedQuery, Paging
 from tests.support.app_on_transactions import ReadsOn
 from tests.support.statement_counter import count_statements
 
@@ -42,3 +45,23 @@ async def test_rows_are_counted_separately_only_after_the_last(
     with count_statements(await session.connection()) as counted:
         await NUMBERS.fetch_page(session, paging, last=last)
     assert len(counted) == statements
+
+
+DECIMAL = cast(SERIES.c.number, Numeric)
+
+
+@pytest.mark.parametrize("number", ["0E-16383", "1E-16383", "1E+16383", "9" * 2_900, "-0.5"])
+async def test_a_cursor_has_any_number_that_can_be_stored(session, number) -> None:
+    cursors = Cursors([DECIMAL])
+    given = cursors.parse(cursors.build([Decimal(number)]))
+    query = select(func.count()).where(cursors.follows)
+    assert await session.scalar(query, {"last": 5, **given}) == (5 if Decimal(number) < 1 else 0)
+
+
+@pytest.mark.parametrize(
+    "number", ["1E-16384", "1E-200000", "1E+16384", "1E+999999999", "0E-200000", "NaN", "Infinity"]
+)
+def test_a_cursor_with_a_number_that_cannot_be_stored_is_refused(number) -> None:
+    cursors = Cursors([DECIMAL])
+    with pytest.raises(Invalid, match="no cursor of this list"):
+        cursors.parse(cursors.build([number]))
