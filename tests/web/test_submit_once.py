@@ -7,6 +7,7 @@ from datetime import timedelta
 import httpx2
 import pytest
 from sqlalchemy import func, select, update
+from starlette.types import Message, Receive, Scope, Send
 
 from core.clock import now
 from core.db.engine import TransactionFactory
@@ -15,7 +16,7 @@ from tests.support.skill_archives import FILES, make_zip
 from tests.support.world import World
 from web.skills.pack_views import UPLOAD_ENCODING
 from web.tasks import conversation_views
-from web.ui import posted_forms
+from web.ui import posted_forms, render
 from web.ui.posted_forms import REPEATS, FormFieldsExtension
 from web.ui.render import TEMPLATES, environment
 
@@ -190,6 +191,37 @@ async def test_a_page_that_answers_a_form_is_sent_again(alice) -> None:
     assert (first.status_code, again.status_code) == (200, 200)
     assert again.content == first.content
     assert again.headers["Content-Type"] == first.headers["Content-Type"]
+
+
+async def test_a_page_that_was_cut_off_leads_back_to_the_form(alice, monkeypatch) -> None:
+    monkeypatch.setattr(render, "MAX_WHOLE_LENGTH", 0)
+    monkeypatch.setattr(render, "SLICE_LENGTH", 1_000)
+    form = {"version": "0", "name": "Nightly", "effect": "deny", "action": "try"}
+    form["form_id"] = "1" * 32
+    path, page = "/settings/policy/rules", "/settings/policy/rules/new"
+    with monkeypatch.context() as closing:
+        closing.setattr(alice, "_transport", close_after_the_first_part(alice._transport))
+        with pytest.raises(OSError, match="closed"):
+            await alice.post(path, data=form)
+    again = await alice.post(path, data=form, headers={"Referer": f"http://mission.test{page}"})
+    assert (again.status_code, again.headers["Location"], again.text) == (303, page, "")
+
+
+def close_after_the_first_part(transport: httpx2.ASGITransport) -> httpx2.ASGITransport:
+    """Return a transport whose connection is closed while a long response is sent."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        sent: list[Message] = []
+
+        async def send_part(message: Message) -> None:
+            if len(sent) == 2:  # the start and the first part of the body
+                raise OSError("closed")
+            sent.append(message)
+            await send(message)
+
+        await transport.app(scope, receive, send_part)
+
+    return httpx2.ASGITransport(app, client=transport.client)
 
 
 async def test_a_form_is_not_executed_again_after_an_error_that_follows_the_commit(

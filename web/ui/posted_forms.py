@@ -207,22 +207,24 @@ class PostedFormMiddleware:
     ) -> None:
         """Execute a form and store its response, or answer it as the first request with its id.
 
-        The id of a form that has changed nothing is released.
+        The id of a form that has changed nothing is released. A page that was not sent completely,
+        because the browser has closed the connection, is not stored: the form leads to its own.
         """
         if stored := await _claim_form(request, form):
             response = _build_repeated_response(request, stored, page)
             await response(request.scope, receive, send)
             return
-        status, kept, content = 500, dict[str, str](), bytearray()
+        status, kept, content, is_complete = 500, dict[str, str](), bytearray(), False
 
         async def observe(message: Message) -> None:
-            nonlocal status, kept
+            nonlocal status, kept, is_complete
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(raw=message.get("headers", []))
                 kept = {name: headers[name] for name in STORED_HEADERS if name in headers}
             elif not _is_htmx(request):
                 content.extend(message.get("body", b""))
+                is_complete = not message.get("more_body")
             await send(message)
 
         try:
@@ -231,7 +233,8 @@ class PostedFormMiddleware:
             is_unchanged = request.scope.get(UNCHANGED_KEY)
             async with open_transaction(request) as session:
                 if status < 400 and not is_unchanged:
-                    response = StoredResponse(status, kept, content.decode())
+                    page_text = content.decode() if is_complete else ""
+                    response = StoredResponse(status, kept, page_text)
                     cipher = request.state.secret_cipher
                     await idempotency.store_response(session, form, response, cipher)
                 elif is_unchanged or status not in MAYBE_DONE:
