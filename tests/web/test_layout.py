@@ -13,7 +13,7 @@ from tests.support.board_rows import make_task
 from tests.support.people_rows import make_member
 from web.boards import views
 from web.ui import navigation
-from web.ui.assets import SCRIPTS
+from web.ui.assets import SCRIPTS, asset_url
 
 BOARD_PAGES = ("settings", "chat", "notes", "feed", "trash", "policy", "webhooks", "views")
 
@@ -167,6 +167,22 @@ async def test_versioned_static_files_are_cached(anonymous) -> None:
         assert answer.status_code == 200
         assert "immutable" in answer.headers["Cache-Control"]
         assert "immutable" not in (await anonymous.get(f"/static/{name}")).headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("name", ["app.js", "app.css", "sprite.svg", "no.svg"])
+async def test_a_file_of_another_version_is_not_cached(anonymous, name) -> None:
+    for version in ("1", "%80", "1&v=2", "a" * 5_000):
+        answer = await anonymous.get(f"/static/{name}?v={version}")
+        assert answer.status_code == (404 if name == "no.svg" else 200)
+        assert answer.headers["Cache-Control"].endswith("no-cache")
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip", "zstd"])
+async def test_a_static_file_depends_on_the_encodings_of_the_browser(anonymous, encoding) -> None:
+    for name in ("app.js", "sprite.svg"):
+        for address in (f"/static/{name}", asset_url(name)):
+            answer = await anonymous.get(address, headers={"Accept-Encoding": encoding})
+            assert answer.headers["Vary"] == "Accept-Encoding", address
 
 
 async def test_a_style_sheet_names_versions_of_its_fonts(anonymous) -> None:

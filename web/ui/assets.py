@@ -133,18 +133,29 @@ class CachedStaticFiles(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Serve a file with its cache lifetime."""
-        is_versioned = b"v" in parse_qs(scope["query_string"])
+        [version, *_] = parse_qs(scope["query_string"].decode("latin-1")).get("v", [""])
         is_read = scope["method"] in ("GET", "HEAD")
-        if is_read and (path == BUNDLE or (is_versioned and path in _list_paths())):
-            content, headers = _encode_asset(path, choose_encoding(scope))
+        encoding = choose_encoding(scope)
+        if is_read and (path == BUNDLE or (version and path in _list_paths())):
+            content, headers = _encode_asset(path, encoding)
             media_type, _ = guess_type(path)
             response = Response(content, headers=headers, media_type=media_type)
         else:
             response = await super().get_response(path, scope)
+            if not encoding:  # else it is added with the compression
+                response.headers["Vary"] = "Accept-Encoding"
         if response.status_code in (200, 304):
-            lifetime = "max-age=31536000, immutable" if is_versioned else "max-age=3600"
-            response.headers["Cache-Control"] = f"public, {lifetime}"
+            response.headers["Cache-Control"] = _choose_lifetime(path, version)
         return response
+
+
+def _choose_lifetime(path: str, version: str) -> str:
+    """Return how long a file is cached. One of another version is asked for again each time."""
+    if not version:
+        return "public, max-age=3600"
+    if path in _list_paths() and asset_url(path) == f"/static/{path}?v={version}":
+        return "public, max-age=31536000, immutable"
+    return "no-cache"
 
 
 CLIENT_FILES = {"/client.py": "text/x-python", "/clients/opencode.js": "text/javascript"}
