@@ -207,6 +207,33 @@ async def test_a_page_that_was_cut_off_leads_back_to_the_form(alice, monkeypatch
     assert (again.status_code, again.headers["Location"], again.text) == (303, page, "")
 
 
+@pytest.mark.parametrize(
+    ("page", "location"),
+    [
+        ("/€", "/%E2%82%AC"),
+        ("/a\r\nSet-Cookie: x", "/aSet-Cookie:%20x"),
+        ("/a?q=€\r\n", "/a?q=%E2%82%AC"),
+        ("/\x01\\b", "/%01%5Cb"),
+        ("/\t/other.test", "/"),
+        ("//other.test/a", "/a"),
+        ("\\/\\other.test", "/other.test"),
+        ("//[", "/"),
+        ("", "/"),
+        ("/" + "€" * 20_000, "/" + "%E2%82%AC" * 20_000),
+    ],
+)
+async def test_a_form_leads_to_a_page_of_ours_whatever_it_names(
+    alice, path, page, location
+) -> None:
+    shown = (await alice.get(path)).text
+    signed = re.search(r'name="form_origin" value="([^."]+\.[^."]+\.)', shown)
+    assert signed
+    form = {"message": "x", "form_id": "2" * 32, "form_origin": signed[1] + page}
+    await alice.post(f"{path}/comments", data=form, headers=HTMX)
+    again = await alice.post(f"{path}/comments", data=form)
+    assert (again.status_code, again.headers["Location"]) == (303, location)
+
+
 def close_after_the_first_part(transport: httpx2.ASGITransport) -> httpx2.ASGITransport:
     """Return a transport whose connection is closed while a long response is sent."""
 

@@ -57,6 +57,7 @@ TOGGLE_PREFIX = "toggle."  # likewise: a value that is added, or taken out if it
 PICKER_PATH = "/pick/"  # to which forms are posted that are only left for a while
 VIEWER_HEADER = "Shown-To"  # of requests by scripts: for whom the page was rendered
 SIGNATURE_LENGTH = 32  # characters
+PATH_CHARACTERS = "/%:@!$&'()*+,;=~"  # that are not quoted in an address
 MAX_PAGE_LENGTH = 200  # characters of an address in each form of a page
 BODY_KEY = "form_body"  # in the scope
 UNCHANGED_KEY = "has_form_changed_nothing"  # in the scope, whatever the status says
@@ -143,7 +144,7 @@ def read_form_origin(request: Request, body: bytes) -> FormOrigin | None:
     expected = _sign_user(request.state.secret_cipher, user)
     if not hmac.compare_digest(signature.encode(), expected.encode()):
         return None
-    sent_by = find_page(request)
+    page, sent_by = _clean_page(page), find_page(request)
     return FormOrigin(UUID(user), sent_by if sent_by.partition("?")[0] == page else page)
 
 
@@ -155,9 +156,15 @@ def find_page(request: Request) -> str:
     """Return the address of the page that sends a request."""
     url = request.url
     referrer = request.headers.get("Referer") if request.method != "GET" else ""
-    given = request.headers.get("HX-Current-URL") or referrer or f"{url.path}?{url.query}"
+    return _clean_page(
+        request.headers.get("HX-Current-URL") or referrer or f"{url.path}?{url.query}"
+    )
+
+
+def _clean_page(address: str) -> str:
+    """Return the address of a page of ours, as a header can contain it."""
     try:
-        page = urlsplit(given)
+        page = urlsplit(address)
     except ValueError:
         return "/"
     query = [
@@ -165,7 +172,8 @@ def find_page(request: Request) -> str:
         for pair in parse_qsl(page.query, True)
         if pair[0] != KEPT_PARAMETER and not pair[0].startswith((PICK_PREFIX, TOGGLE_PREFIX))
     ]
-    path = "/" + page.path.lstrip("/\\")  # never the address of another host
+    own_path = page.path.lstrip("/\\")  # never the address of another host
+    path = "/" + quote(own_path, safe=PATH_CHARACTERS)
     return f"{path}?{urlencode(query)}" if query else path
 
 
@@ -191,7 +199,7 @@ class PostedFormMiddleware:
             origin = read_form_origin(request, body) or origin
         if origin.user_id != user_id:
             raise Conflict("other_user", N_("This page was opened by another user. Load it again."))
-        page = "/" + origin.page.lstrip("/\\") if origin.page else find_page(request)
+        page = origin.page or find_page(request)
         form_origin.set(build_form_origin(request, page))
         content = await _find_content_to_fill(request) if request.method == "GET" else None
         filled_fields.set(content.fields if content else _list_picked_fields(request))
