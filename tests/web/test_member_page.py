@@ -130,6 +130,12 @@ async def test_access_to_hundreds_of_boards_is_changed_without_scripts(
     assert granted.keys() == {world.board.id, *(one.id for one in boards[:-1])}
 
 
+async def test_a_link_cannot_choose_the_boards_of_a_person(alice, world: World) -> None:
+    path = f"/people/{world.rita_member.id}"
+    page = (await alice.get(f"{path}?pick.can_write={world.garden.id}")).text
+    assert str(world.garden.id) not in page.partition("<main")[2]
+
+
 async def test_only_admins_learn_the_names_of_boards(bob, world: World) -> None:
     path = f"/people/{world.bob_member.id}"
     for page in (

@@ -75,7 +75,10 @@ form_origin: ContextVar[str] = ContextVar("form_origin", default="")
 """The value of the hidden field in the forms of the current response, or "" without a user."""
 
 filled_fields: ContextVar[Sequence[tuple[str, str]]] = ContextVar("filled_fields", default=())
-"""The fields of the form that is filled in on the current page, and what was picked for them."""
+"""The fields of the form that is filled in on the current page, and what was picked for them.
+
+A link of somebody else cannot choose values: what was picked counts only with a form that is kept.
+"""
 
 
 # The hidden fields
@@ -202,7 +205,7 @@ class PostedFormMiddleware:
         page = origin.page or find_page(request)
         form_origin.set(build_form_origin(request, page))
         content = await _find_content_to_fill(request) if request.method == "GET" else None
-        filled_fields.set(content.fields if content else _list_picked_fields(request))
+        filled_fields.set(content.fields if content else ())
         if form := _identify_form(request, body):
             await self._execute_once(request, form, page, receive, send)
         elif content:
