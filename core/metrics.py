@@ -130,7 +130,7 @@ def read_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-class _Sums:
+class MetricSums:
     """The metrics of several processes, added."""
 
     def __init__(self) -> None:
@@ -145,6 +145,11 @@ class _Sums:
             for sample, labels, value in samples:
                 key = sample, json.dumps(labels)
                 sums[key] = sums.get(key, 0.0) + value
+
+    def list_values(self, name: str) -> list[tuple[dict[str, str], float]]:
+        """Return the labels and values of a gauge."""
+        _, _, sums = self._families.get(name, ("", "", {}))
+        return [(json.loads(labels), value) for (_sample, labels), value in sums.items()]
 
     def to_json(self) -> list[Any]:
         """Return the metrics in the form of a file."""
@@ -232,14 +237,14 @@ class MetricsFolder:
         with self._writing:
             self._write(f"{self._id}.json", _list_families())
 
-    def collect(self) -> _Sums:
+    def collect(self) -> MetricSums:
         """Return the sums of all processes; only of this one if the folder cannot be used."""
         if self._lock_file is not None:
             with suppress(OSError):
                 self.publish()
                 with self._lock_folder() as is_locked:
                     return self._add_files(may_replace=is_locked)
-        sums = _Sums()
+        sums = MetricSums()
         sums.add(_list_families())
         return sums
 
@@ -249,12 +254,12 @@ class MetricsFolder:
             return sum(not _has_ended(lock) for lock in self._folder.glob("*.lock"))
         return 1
 
-    def _add_files(self, *, may_replace: bool) -> _Sums:
+    def _add_files(self, *, may_replace: bool) -> MetricSums:
         """Add all files, and replace those of processes that have ended by their sum.
 
         The sum names what it contains, so that nothing counts twice after a kill in between.
         """
-        sums, ended = _Sums(), _Sums()
+        sums, ended = MetricSums(), MetricSums()
         known = _read_file(self._folder / "ended.json") or {"ids": [], "families": []}
         ended.add(known["families"])
         new = []
@@ -325,7 +330,7 @@ def _list_families() -> list[Any]:
     ]
 
 
-def render_metrics(sums: _Sums, others: Iterable[Metric]) -> bytes:
+def render_metrics(sums: MetricSums, others: Iterable[Metric]) -> bytes:
     """Return the metrics in the text format, with others that are not of a process."""
     registry = CollectorRegistry()
     registry.register(_Collected([*sums.to_metrics(), *others]))

@@ -10,7 +10,7 @@ from starlette.routing import Mount, Route
 
 from core.errors import AppError, RecentSignInRequired
 from core.http.middleware import RequireCallerMiddleware
-from web import audit, causes, chat, design, live, policies, settings
+from web import audit, causes, chat, design, live, policies, settings, system
 from web.activity.views import ACTIVITY_ROUTES
 from web.agents import connection_views, file_views
 from web.agents import session_views as coding_session_views
@@ -441,6 +441,7 @@ MEMBER_ROUTES: list[Route] = [
     Route("/settings", settings.show_settings, name="settings"),
     Route("/settings/profile", settings.save_profile, methods=["POST"]),
     Route("/settings/profile", settings.show_settings),
+    Route("/settings/system", system.show_system),
     Route("/settings/account", settings.show_account),
     Route("/settings/account", settings.delete_account, methods=["POST"]),
     Route("/settings/time-zone", settings.save_detected_time_zone, methods=["POST"]),

@@ -14,7 +14,7 @@ from core.errors import Conflict, Invalid
 from core.fields import Label
 from core.http.request import STATUS_CODES, get_settings, open_reader, open_transaction
 from models import ApiToken, TokenScope, User
-from services import identity, organizations
+from services import audit, identity, organizations
 from services.audit import LastChange
 from services.identity import ApiTokenCreate
 from web.auth import viewer
@@ -245,6 +245,7 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         idle_days = get_settings(request).session_idle_days
         sessions = await identity.list_sessions(source, request.user, idle_days=idle_days)
         tokens = await identity.list_api_tokens(source, request.user)
+        shows_system = await audit.may_read_installation(source, viewer.current_member(request))
     blank, edited = forms.Form(), list_edited_fields(ProfileForm, layout.user)
     response = render_page(
         request,
@@ -260,6 +261,7 @@ async def _render_settings(request: Request, form: forms.Form, section: str) -> 
         },
         saved=forms.read_saved_time(request),
         user=layout.user,
+        shows_system=shows_system,
         sessions=sessions,
         current_session_id=request.auth.sign_in.id,
         tokens=tokens,

@@ -192,6 +192,7 @@ PAGES = {
     "/tags/{tag_id:uuid}/edit": ["/tags/{tag}/edit"],
     "/settings": ["/settings"],
     "/settings/account": ["/settings/account"],
+    "/settings/system": ["/settings/system"],
     "/settings/tokens/endings": ["/settings/tokens/endings"],
     "/settings/channels": ["/settings/channels"],
     "/settings/channels/new/{kind}": [
