@@ -1,7 +1,8 @@
 // Selection of several items: inside [data-select], checkboxes [data-pick] select, ⇧ extends the selection, and
 // the bar [data-bulk] shows [data-bulk-count] and [data-bulk-lowest], the lowest data-conf of the checkboxes. A form
-// [data-bulk-bar] has [data-any] while something is selected; its response says what stays selected. The selection
-// survives reloads. Its checkbox [data-pick-matching] selects also what is not loaded: [data-count] items in all.
+// [data-bulk-bar] has [data-any] while something is selected; its response says what stays selected, and
+// that of a form with fields [data-decided] says it for these items. The selection survives reloads. Its checkbox
+// [data-pick-matching] selects also what is not loaded: [data-count] items in all.
 (() => {
   const picked = new Set(); // values of the selected checkboxes
   let last;
@@ -44,8 +45,10 @@
   document.addEventListener("htmx:before:swap", keepConfirmation);
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
     const decides = ctx.sourceElement?.matches?.("[data-bulk-bar]");
+    const decided = [...(ctx.sourceElement?.querySelectorAll?.("[data-decided]") ?? [])].map((one) => one.dataset.decided);
+    for (const id of decided) picked.delete(id);
     for (const box of document.querySelectorAll("[data-select]:has([data-bulk-bar]) input[data-pick]")) {
-      box.checked = decides ? box.defaultChecked : picked.has(box.value);
+      box.checked = decides || decided.includes(box.value) ? box.defaultChecked : picked.has(box.value);
     }
     for (const matching of document.querySelectorAll("[data-pick-matching]")) {
       if (decides) matching.checked = false;

@@ -83,4 +83,6 @@ async def test_a_selection_is_confirmed_together(site: LiveSite) -> None:
         await expect(dialog(page).locator("section[aria-labelledby^=done-q]")).to_have_count(2)
         await approve(page)
         await expect(page.locator("#toasts")).to_contain_text("2 approved and moved to Done")
+        await expect(page.locator("#bulk")).to_be_hidden()
+        await expect(page.locator("input[data-pick]:checked")).to_have_count(0)
     assert {one["status"] for one in site.list_tasks(board).values()} == {"done"}
