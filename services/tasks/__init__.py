@@ -46,6 +46,7 @@ from services.tasks.bulk_changes import (
     change_tasks,
     find_undoable_change,
     purge_bulk_changes,
+    record_changes,
     restore_tasks,
     undo_change,
 )

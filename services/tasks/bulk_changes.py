@@ -4,7 +4,8 @@ Each task obeys its own rules: an error of one does not affect the others. See
 docs/decisions/lists.md.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import accumulate
@@ -21,7 +22,7 @@ from core.db.reads import Query, Source
 from core.db.transactions import delete_unlocked
 from core.errors import AppError, Conflict, NotFound
 from core.text import N_
-from models import Actor, Board, BulkTaskChange, DeletedTask, User
+from models import Actor, Board, BulkTaskChange, DeletedTask, User, new_id
 from services.tasks.change_request import ASSIGNMENT_FIELDS, TaskUpdate
 from services.tasks.commands import update_task
 from services.tasks.queries import TaskDetail, load_task_details, task_not_found
@@ -122,6 +123,24 @@ def _compare(task_id: UUID, before: dict[str, Any], after: dict[str, Any]) -> di
         "before": {name: before[name] for name in names},
         "after": {name: after[name] for name in names},
     }
+
+
+@asynccontextmanager
+async def record_changes(
+    session: AsyncSession, user: User, board: Board, task_ids: Sequence[UUID]
+) -> AsyncGenerator[UUID]:
+    """Store how the user can undo what is changed in tasks of a locked board within the block.
+
+    Gives the id of the change.
+    """
+    change_id = new_id()
+    details = await load_task_details(session, board, task_ids)
+    before = {id: _read_values(detail) for id, detail in details.items()}
+    yield change_id
+    details = await load_task_details(session, board, task_ids)
+    compared = [_compare(id, before[id], _read_values(details[id])) for id in before]
+    if stored := [one for one in compared if one["before"]]:
+        await _store(session, user, board, change_id, stored, is_deletion=False)
 
 
 async def _store(

@@ -257,6 +257,25 @@ async def test_a_selection_of_tasks_is_confirmed_at_once(bob, transaction, world
     assert len(await list_approvals(transaction)) == 2
 
 
+@pytest.mark.parametrize("headers", [ON_BOARD, None])
+async def test_a_confirmed_selection_is_undone_at_once(bob, transaction, world, headers) -> None:
+    made = [world.make_task(title, status="review") for title in ("First", "Second")]
+    async with transaction() as session:
+        session.add_all(made)
+    board = f"/boards/{world.board.id}"
+    sent = {"ids": [str(one.id) for one in made], "status": "done"}
+    offered = await bob.post(f"{board}/changes?view=list", data=sent, headers=headers)
+    if headers is None:
+        offered = await bob.get(offered.headers["Location"])
+    done = await confirm(bob, offered.text, headers)
+    assert [(await load(transaction, one)).status for one in made] == ["done", "done"]
+    if headers is None:
+        done = await bob.get(done.headers["Location"])
+    [undo] = re.findall(r'action="([^"]*/undos[^"]*)"', done.text)
+    await bob.post(html.unescape(undo), data={}, headers=headers)
+    assert [(await load(transaction, one)).status for one in made] == ["review", "review"]
+
+
 async def test_the_move_can_be_undone(bob, task, transaction) -> None:
     done = await confirm(bob, await open_confirmation(bob, task, ON_BOARD), ON_BOARD)
     undo = dict(re.findall(r'name="(\w+)" value="([^"]*)"', done.text.split("data-toast")[1]))

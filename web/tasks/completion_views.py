@@ -22,7 +22,7 @@ from web.approvals.completions import (
 )
 from web.approvals.decision_views import ListedApproval
 from web.auth.viewer import current_member
-from web.boards.bulk_views import load_rejections
+from web.boards.bulk_views import load_rejections, redirect_to_board
 from web.boards.forms import parse_task_ids
 from web.boards.query_parameters import BoardAddress
 from web.boards.views import board_access, board_for_update, load_board_context
@@ -78,17 +78,21 @@ async def complete_tasks(request: Request) -> Response:
         unopened = {} if fields.complete else await _find_unopened(request, session, board, hashes)
         undo: dict[str, Any] = {}
         results = []
-        for id, action_hash in hashes.items():
-            if id in unopened:
-                results.append(BulkResult(id, unopened[id]))
-                continue
-            result, undo = await _complete_one(request, session, board, id, action_hash)
-            results.append(result)
+        async with tasks.record_changes(session, request.user, board, list(hashes)) as change_id:
+            for id, action_hash in hashes.items():
+                if id in unopened:
+                    results.append(BulkResult(id, unopened[id]))
+                    continue
+                result, undo = await _complete_one(request, session, board, id, action_hash)
+                results.append(result)
         if len(results) == 1 and not results[0].error:
             await tasks.reorder_task(
                 session, request.user, board, results[0].task_id, fields.position
             )
-    return await _render_results(request, board, results, undo, fields.position)
+    if len(results) > 1:
+        query = BoardAddress.from_query(request.query_params).query
+        undo = {"undo": f"/boards/{board.id}/changes/{change_id}/undos{query}"}
+    return await _render_results(request, board, results, change_id, undo, fields.position)
 
 
 async def _find_unopened(
@@ -107,14 +111,14 @@ async def _find_unopened(
 async def _complete_one(
     request: Request, session: Session, board: Board, task_id: UUID, action_hash: str
 ) -> tuple[BulkResult, dict[str, Any]]:
-    """Complete a task in a savepoint. Return also the fields of the form that moves it back.
+    """Complete a task in a savepoint. Return also what a toast needs to move it back.
 
     Raises RecentSignInRequired, so that nothing is done before the person has signed in.
     """
     try:
         async with session.begin_nested():
             task = (await tasks.get_task_detail(session, board, task_id)).task
-            undo = await describe_undo(session, task)
+            fields = {**await describe_undo(session, task), "back": "1"}
             await approvals.approve_and_complete(
                 session,
                 request.user,
@@ -127,13 +131,15 @@ async def _complete_one(
         raise
     except AppError as error:
         return BulkResult(task_id, error), {}
-    return BulkResult(task_id), undo
+    moves = f"/boards/{board.id}/tasks/{task_id}/moves"
+    return BulkResult(task_id), {"undo": moves, "fields": fields}
 
 
 async def _render_results(
     request: Request,
     board: Board,
     results: Sequence[BulkResult],
+    change_id: UUID,
     undo: Mapping[str, Any],
     position: TaskPosition,
 ) -> Response:
@@ -154,27 +160,25 @@ async def _render_results(
     if not is_part_request(request):
         if confirmation is not None:
             return await _render_page(request, board, confirmation, status)
+        if len(ids) > 1:
+            return redirect_to_board(request, changed=change_id)
         return RedirectResponse(_back_path(request, ids), 303)
     if "task_id" in request.path_params:
         return await render_task(request, confirmation=confirmation, status=status)
     done = [one.task_id for one in results if not one.error]
-    toast = _build_toast(board, done, undo if len(results) == 1 else {})
+    toast = _build_toast(done, undo)
     moved_id = done[0] if len(done) == 1 else None
     context = await load_board_context(request, moves, moved_task_id=moved_id)
     context |= {"confirmation": confirmation, "whole": "#board-view", "drop_position": position}
     return render_part(request, "boards/_view_update.html", status, toast=toast, **context)
 
 
-def _build_toast(board: Board, done: Sequence[UUID], undo: Mapping[str, Any]) -> dict[str, Any]:
+def _build_toast(done: Sequence[UUID], undo: Mapping[str, Any]) -> dict[str, Any]:
     if not done:
         return {}
     count = len(done)
     text = ngettext("Approved and moved to Done", "%(num)d approved and moved to Done", count)
-    toast: dict[str, Any] = {"text": text}
-    if undo:
-        moves = f"/boards/{board.id}/tasks/{done[0]}/moves"
-        toast |= {"undo": moves, "fields": {**undo, "back": "1"}}
-    return toast
+    return {"text": text, **undo}
 
 
 async def _render_page(
