@@ -6,7 +6,7 @@ docs/decisions/lists.md.
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import accumulate
 from operator import itemgetter
@@ -37,10 +37,11 @@ RESTORED_AT_ONCE = 2_000_000  # bytes of deleted tasks, in one transaction
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The result for one of several tasks; the error is None if the task was changed."""
+    """The result for one of several tasks; without an error it is as the caller wants it."""
 
     task_id: UUID
     error: AppError | None = None
+    is_changed: bool = True  # if there is no error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ async def change_tasks(
 async def _update_tasks(
     session: AsyncSession, actor: Actor, board: Board, task_ids: Sequence[UUID], change: BulkChange
 ) -> tuple[list[BulkResult], list[dict[str, Any]]]:
-    """Change tasks, and return also what was different in each of them: see `_compare`."""
+    """Change tasks that are different, and return also what was different: see `_compare`."""
     details = await load_task_details(session, board, task_ids)
     before = {id: _read_values(detail) for id, detail in details.items()}
     differences: dict[UUID, dict[str, Any]] = {}
@@ -102,11 +103,22 @@ async def _update_tasks(
             kept = [id for id in details[task_id].tag_ids if id not in change.removed_tag_ids]
             added = [id for id in change.added_tag_ids if id not in kept]
             fields = TaskUpdate.parse({**fields.changes(), "tag_ids": kept + added})
+        if not _is_different(details[task_id], fields):
+            return
         changed = await update_task(session, actor, board, task_id, fields)
         differences[task_id] = _compare(task_id, before[task_id], _read_values(changed))
 
     results = await _apply_to_each(session, task_ids, update)
-    return results, [differences[one.task_id] for one in results if not one.error]
+    results = [replace(one, is_changed=one.task_id in differences) for one in results]
+    return results, [differences[one.task_id] for one in results if one.is_changed]
+
+
+def _is_different(detail: TaskDetail, fields: TaskUpdate) -> bool:
+    """Return whether an update would change the task."""
+    wanted = fields.changes()
+    if sorted(wanted.pop("tag_ids", detail.tag_ids)) != sorted(detail.tag_ids):
+        return True
+    return any(getattr(detail.task, name, None) != value for name, value in wanted.items())
 
 
 def _read_values(detail: TaskDetail) -> dict[str, Any]:

@@ -144,7 +144,7 @@ async def test_undo_restores_what_a_change_has_caused(session, world) -> None:
         change_id = await change(session, world, made, **fields)
         assert await read_values(session, world, made) != before
         results, rest = await tasks.undo_change(session, world.alice, world.board, change_id)
-        assert (codes(results), rest) == ([None] * len(made), [])
+        assert (set(codes(results)), rest) == ({None}, [])
         assert await read_values(session, world, made) == before
 
 

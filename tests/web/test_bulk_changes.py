@@ -7,7 +7,7 @@ from sqlalchemy import select, text
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Board, Task, TaskDependency, new_id
+from models import Board, Event, EventType, Task, TaskDependency, new_id
 from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#board-view"}
@@ -68,6 +68,29 @@ async def test_the_list_shows_why_a_task_was_not_changed(alice, path, made) -> N
     row = response.text.split(f'id="task-{made[1].id}"')[1].split("</tr>")[0]
     assert "checked" in row
     assert "Blocked by <a" in row
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+async def test_only_tasks_that_are_different_are_changed(
+    alice, path, transaction, made, headers
+) -> None:
+    async def set_low(some: list[Task]) -> str:
+        response = await alice.post(
+            f"{path}/changes?view=list", data=fields(some, priority="low"), headers=headers
+        )
+        if response.status_code == 303:
+            response = await alice.get(response.headers["Location"])
+        return response.text.split("data-toast")[1]
+
+    assert "1 task changed" in await set_low(made[:1])
+    assert "2 tasks changed" in await set_low(made)
+    nothing = await set_low(made)
+    assert "0 tasks changed" in nothing
+    assert "/undos" not in nothing
+    assert [task.version for task in await read(transaction, made)] == [2, 2, 2]
+    async with transaction() as session:
+        updates = select(Event).where(Event.type == EventType.TASK_UPDATED)
+        assert len((await session.scalars(updates)).all()) == 3
 
 
 async def undo(client, response, headers) -> str:
@@ -252,6 +275,9 @@ async def test_a_change_is_undone_once_by_who_made_it(
 async def test_the_menu_of_a_card_changes_one_task(
     alice, path, transaction, world, made, change, name, expected
 ) -> None:
+    if expected is None:
+        async with transaction() as session:
+            (await session.get_one(Task, made[2].id)).due_at = now()
     sent = {
         key: str(world.worker.id) if value == "worker" else value for key, value in change.items()
     }

@@ -179,18 +179,18 @@ async def _render_results(
 
     Without scripts, tasks that only need an approval are confirmed on a page.
     """
-    done = [one.task_id for one in results if not one.error]
+    done = [one.task_id for one in results if one.is_changed and not one.error]
     failed = [one for one in results if one.error]
     rejected_moves, confirmation = await load_rejections(
         request, failed, to_confirm=to_confirm, is_selected=True
     )
-    status_code = 200 if done or not failed else 409
+    status_code = 200 if len(failed) < len(results) else 409
     is_part = is_part_request(request)
     if not is_part and confirmation is not None and len(confirmation.offers) == len(failed):
         path = f"/boards/{board.id}/completions{confirmation.query}"
         return RedirectResponse(path, 303)
-    if not (is_part or failed):
-        return redirect_to_board(request, changed=change_id if done else None)
+    if done and not (is_part or failed):
+        return redirect_to_board(request, changed=change_id)
     offered = set(to_confirm) if confirmation is not None and is_part else set()
     unoffered = [one for one in failed if one.task_id not in offered]
     async with open_reader(request) as source:
