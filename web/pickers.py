@@ -25,6 +25,7 @@ from core.http.request import open_reader
 from core.paging import Page, Paging
 from models import Board, Member
 from services import pickers
+from services.kept_forms import FormContent
 from services.pickers import PickerKind, PickerOption, PickerPlace
 from web.auth.sign_in import safe_next_path
 from web.auth.viewer import current_member
@@ -71,6 +72,9 @@ TITLES = {
     PickerKind.GATEWAYS: N_("Choose a gateway"),
     PickerKind.SKILL_PACKS: N_("Choose a pack"),
 }
+
+FIELD_TITLES = {"add_tag": N_("Add a tag"), "remove_tag": N_("Remove a tag")}
+"""Titles for fields whose value is added to tasks, or taken from them."""
 
 
 class ChosenOption(NamedTuple):
@@ -288,7 +292,8 @@ async def show_picker(request: Request) -> Response:
         if is_part and not address.q:
             given = request.query_params.get("recent", "").split(",", MAX_RECENT)[:MAX_RECENT]
             recent = await _find_chosen(source, place, address.kind, given, only_offered=True)
-        values = [] if is_part else await _read_chosen_values(request, address)
+        kept = await find_kept_form(request, address.form) if address.form else None
+        values = [] if is_part else _read_chosen_values(address, kept)
         chosen = await _find_chosen(source, place, address.kind, values[:MAX_CHOSEN])
     context: dict[str, Any] = {
         "address": address,
@@ -303,7 +308,8 @@ async def show_picker(request: Request) -> Response:
         request,
         "pickers/show.html",
         layout=layout,
-        title=translate(TITLES[address.kind]),
+        title=translate(FIELD_TITLES.get(address.name, TITLES[address.kind])),
+        selected_count=_count_selected_tasks(kept),
         chosen=chosen,
         hidden_count=len(values) - len(chosen),
         next=address.at(end) if end < page.total and page.items else "",
@@ -312,14 +318,13 @@ async def show_picker(request: Request) -> Response:
     )
 
 
-async def _read_chosen_values(request: Request, address: PickerAddress) -> list[str]:
+def _read_chosen_values(address: PickerAddress, kept: FormContent | None) -> list[str]:
     """Return the values of the field: in the form that was kept, or in the address of its page.
 
     Raises Invalid for too many in an address: each link of the page has all of them.
     """
     if address.form:
-        content = await find_kept_form(request, address.form)
-        pairs = content.fields if content else ()
+        pairs = kept.fields if kept else ()
         values = list(dict.fromkeys(value for name, value in pairs if name == address.name))
         return [value for value in values if 0 < len(value) <= MAX_NAME_LENGTH]
     pairs = parse_qsl(urlsplit(address.back).query, True)
@@ -328,6 +333,13 @@ async def _read_chosen_values(request: Request, address: PickerAddress) -> list[
         reason = N_("Too many values are chosen to change them without JavaScript.")
         raise Invalid("too_many_values", reason)
     return values
+
+
+def _count_selected_tasks(kept: FormContent | None) -> int:
+    """Return how many tasks are selected in the bar of a board; 0 for any other form."""
+    fields = kept.fields if kept else ()
+    matching = [forms.parse_number(value) for name, value in fields if name == "all"]
+    return max(matching, default=len({value for name, value in fields if name == "ids"}))
 
 
 def _merge(

@@ -215,7 +215,10 @@ async def test_tasks_are_assigned_and_tagged_without_scripts(
     await page.open(f"{board_path}?view=list")
     page.check("Select “Bail the boat”")
     await page.press("Add a tag")
+    assert page.heading == "Add a tag"
+    assert "For 1 selected task" in page.text
     await page.follow("Deck")
+    assert "open" in page.part("bulk-tags").attributes
     await page.press("Save: Deck")
     await page.open(f"{board_path}/tasks/{tasks[1].id}")
     assert "Deck" in page.part("edit-tags")
