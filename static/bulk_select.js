@@ -10,6 +10,7 @@
   const update = (list) => {
     const selected = boxes(list).filter((box) => box.checked);
     for (const box of boxes(list)) picked[box.checked ? "add" : "delete"](box.value);
+    for (const all of list.querySelectorAll("[data-pick-all]")) all.checked = selected.length > 0 && selected.length === boxes(list).length;
     for (const bar of list.querySelectorAll("[data-bulk-bar]")) bar.toggleAttribute("data-any", selected.length > 0);
     for (const bar of list.querySelectorAll("[data-bulk]")) bar.hidden = selected.length === 0;
     for (const rest of list.querySelectorAll("[data-no-bulk]")) rest.hidden = selected.length > 0;

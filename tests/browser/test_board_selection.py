@@ -62,14 +62,25 @@ async def test_rows_are_deleted_together_and_restored(site: LiveSite) -> None:
     for title in ("One", "Two", "Three"):
         site.create_task(board, title)
     async with site.open_page(f"/boards/{board['id']}?view=list") as page:
-        await page.get_by_role("checkbox", name="Select all").click()
+        header = page.get_by_role("columnheader").get_by_role("checkbox", name="Select all")
+        await header.click()
+        await page.get_by_role("checkbox", name="Select “Two”").click()
+        await expect(header).not_to_be_checked()
+        await page.get_by_role("checkbox", name="Select “Two”").click()
+        await expect(header).to_be_checked()
+        await page.locator("#bulk-priority summary").click()
+        await page.locator("#bulk").get_by_role("button", name="Low").click()
+        await expect(page.locator("#bulk")).to_be_hidden()
+        await expect(header).not_to_be_checked()
+        await header.click()
         await page.get_by_role("checkbox", name="Select “Two”").click()
         await page.locator("#bulk").get_by_role("button", name="Delete").click()
         await expect(page.locator("tr[data-item]")).to_have_count(1)
         assert set(site.list_tasks(board)) == {"Two"}
-        await expect(page.get_by_role("button", name="Undo")).to_be_visible()
+        await expect(page.get_by_role("button", name="Undo")).to_have_count(2)
         await page.keyboard.press("z")
         await expect(page.locator("tr[data-item]")).to_have_count(3)
+        await expect(header).not_to_be_checked()
 
 
 async def test_the_menu_of_a_card_changes_its_task(site: LiveSite) -> None:
