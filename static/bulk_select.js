@@ -2,7 +2,7 @@
 // the bar [data-bulk] shows [data-bulk-count] and [data-bulk-lowest], the lowest data-conf of the checkboxes. A form
 // [data-bulk-bar] has [data-any] while something is selected; its response says what stays selected, and
 // that of a form with fields [data-decided] says it for these items. The selection survives reloads. Its checkbox
-// [data-pick-matching] selects also what is not loaded: [data-count] items in all.
+// [data-pick-matching] selects also what is not loaded: [data-count] items in all. It is hidden if these are selected.
 (() => {
   const picked = new Set(); // values of the selected checkboxes
   let last;
@@ -15,6 +15,7 @@
     for (const bar of list.querySelectorAll("[data-bulk]")) bar.hidden = selected.length === 0;
     for (const rest of list.querySelectorAll("[data-no-bulk]")) rest.hidden = selected.length > 0;
     const matching = list.querySelector("[data-pick-matching]:checked");
+    for (const offer of list.querySelectorAll("[data-pick-matching]")) offer.closest("label").hidden = !offer.checked && selected.length >= offer.dataset.count;
     for (const count of list.querySelectorAll("[data-bulk-count]")) count.textContent = matching?.dataset.count ?? selected.length;
     const confidences = selected.map((box) => Number(box.dataset.conf ?? 100));
     for (const lowest of list.querySelectorAll("[data-bulk-lowest]")) lowest.textContent = Math.min(...confidences, 100);
