@@ -70,6 +70,11 @@ async def test_rows_are_deleted_together_and_restored(site: LiveSite) -> None:
         await page.get_by_role("checkbox", name="Select “Two”").click()
         await expect(header).to_be_checked()
         await expect(page.locator("#bulk-all")).to_be_hidden()
+        row = page.locator("tr[data-item]").first
+        await page.locator("#bulk").hover()
+        tint = await row.evaluate("(row) => getComputedStyle(row).backgroundColor")
+        await row.hover()
+        await expect(row).to_have_css("background-color", tint)
         await page.locator("#bulk-priority summary").click()
         await page.locator("#bulk").get_by_role("button", name="Low").click()
         await expect(page.locator("#bulk")).to_be_hidden()
