@@ -145,6 +145,13 @@ async def test_a_phone_selects_cards_by_their_menu(site: LiveSite) -> None:
         await card_of(page, made[1]).get_by_role("checkbox").tap()
         bar = page.locator("#bulk")
         await expect(bar).to_contain_text("2 selected")
+        shape = await bar.bounding_box()
+        assert shape
+        assert shape["height"] <= 110
+        buttons = [bar.locator("#bulk-status"), bar.get_by_role("button", name="Delete")]
+        places = [await button.bounding_box() for button in buttons]
+        status, delete = [place["x"] for place in places if place]
+        assert status < delete
         assert not await overflows_horizontally(page)
         await bar.locator("#bulk-priority summary").tap()
         await bar.get_by_role("button", name="Low").tap()
