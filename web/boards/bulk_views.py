@@ -35,6 +35,7 @@ from web.boards.views import (
     render_board,
 )
 from web.ui import forms, time_format
+from web.ui.flash_cookies import redirect_with_notice
 from web.ui.locale_format import describe_error
 from web.ui.render import is_part_request, render_part
 from web.ui.translation import N_, _, ngettext
@@ -149,6 +150,9 @@ async def undo_change(request: Request) -> Response:
         toast = {"text": " ".join([f"{text}.", not_undone, *reasons]), "tone": "danger"}
     if any(isinstance(one.error, Unavailable) for one in failed):
         toast["undo"] = f"{request.url.path}?{request.url.query}".removesuffix("?")
+    if not (is_part_request(request) or failed):
+        query = BoardAddress.from_query(request.query_params).query
+        return redirect_with_notice(request, f"/boards/{board.id}{query}", text)
     if not is_part_request(request):
         return await render_board(request, toasts=[toast])
     response = render_part(request, "_toast.html", toast=toast)
