@@ -9,7 +9,10 @@
     const age = format(seconds, seconds < HOUR ? "min" : seconds < DAY ? "h" : "d");
     return ago ? getText("ago", { age }) : age;
   };
-  const formatTimeLeft = (seconds) => seconds < MINUTE ? getText("any_moment") : getText("in", { time: format(seconds, seconds < HOUR ? "min" : seconds < 2 * DAY ? "h" : "d") });
+  const formatTimeLeft = (seconds) => {
+    if (seconds < MINUTE) return getText("any_moment");
+    return getText("in", { time: seconds < 2 * DAY ? format(seconds, seconds < HOUR ? "min" : "h") : format(seconds + DAY / 2, "d") });
+  };
   const update = () => {
     for (const time of document.querySelectorAll("time[data-age]")) {
       const seconds = Math.floor((Date.now() - Date.parse(time.dateTime)) / 1000);

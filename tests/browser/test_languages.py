@@ -14,7 +14,7 @@ from web.ui.translation import LANGUAGES, PSEUDO, reader_language
 
 HALF = timedelta(seconds=30)  # so that no text changes while the test runs
 PERIODS = [timedelta(), *(timedelta(minutes=count) for count in (1, 59)), timedelta(hours=2)]
-PERIODS += [timedelta(days=1), timedelta(days=6)]
+PERIODS += [timedelta(days=1), timedelta(days=6), timedelta(days=6, hours=14)]
 
 UPDATE = """(times) => times.map(([attributes, moment]) => {
   const time = document.createElement("time");

@@ -45,7 +45,7 @@ async def test_deleted_tasks_are_shown_with_who_deleted_them(alice, bob, path, d
     assert "Deleted by you" in page
     assert "kept for 30 days, with" in page
     assert "Permanently deleted" in page
-    assert "in 29 d" in page
+    assert "in 30 d" in page
     assert 'Deleted by <span dir="auto">Alice</span>' in (await bob.get(path)).text
 
 
@@ -153,6 +153,8 @@ async def test_an_admin_deletes_a_task_permanently_after_a_question(
     secret, other = deleted
     asked = await alice.post(f"{path}/deletions", data={"task_ids": str(secret.id)})
     assert "Delete 1 task permanently?" in asked.text
+    assert "Nobody can restore it." in asked.text
+    assert f'<a href="{path}" dir="auto">Trash</a>' in asked.text
     assert "Write &lt;i&gt;it&lt;/i&gt;" in asked.text
     assert len(re.findall('id="trashed-', (await alice.get(path)).text)) == 2
 

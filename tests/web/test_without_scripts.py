@@ -176,7 +176,7 @@ async def test_a_task_is_changed_commented_and_restored(
 
     assert not page.find_named("button", "Print")  # a script prints
     await page.press("Delete task")
-    assert "1 task deleted" in page.text
+    assert "1 task deleted." in page.text
     await page.press("Undo")
     assert page.heading == "Paint the green door"
 

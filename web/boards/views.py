@@ -444,7 +444,7 @@ def build_change_toast(
     text = ngettext("%(num)d task changed", "%(num)d tasks changed", number)
     toast: dict[str, Any] = {"text": text}
     if is_deletion:
-        toast["text"] = ngettext("%(num)d task deleted", "%(num)d tasks deleted", number)
+        toast["text"] = ngettext("%(num)d task deleted.", "%(num)d tasks deleted.", number)
         toast["link"] = (_("Trash"), f"{here}/trash")
     if change is not None:
         query = BoardAddress.from_query(request.query_params).query

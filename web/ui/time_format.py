@@ -101,12 +101,16 @@ def format_age(moment: datetime, ago: bool = False) -> str:
 
 
 def format_time_left(moment: datetime) -> str:
-    """Say how long until then: "in 4 min", "in 2 h", "in 3 d"; "any moment" if soon or over."""
+    """Say how long until then: "in 4 min", "in 2 h", "in 3 d"; "any moment" if soon or over.
+
+    Days are rounded to the nearest number, so that a whole period is not short of one at once.
+    """
     seconds = int((to_utc(moment) - now()).total_seconds())
     if seconds < MINUTE:
         return translate(AGE_TEXTS["any_moment"])
     unit = "min" if seconds < HOUR else "h" if seconds < LIMITS["h"] else "d"
-    return _(AGE_TEXTS["in"], time=format_duration(seconds, unit))
+    rounding = DAY // 2 if unit == "d" else 0
+    return _(AGE_TEXTS["in"], time=format_duration(seconds + rounding, unit))
 
 
 def format_duration(seconds: float, unit: str = "") -> str:
