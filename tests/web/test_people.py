@@ -27,6 +27,7 @@ async def test_an_admin_invites_a_user_by_link(alice, anonymous) -> None:
     assert page.headers["Cache-Control"] == "no-store"
     link = ONCE.search(page.text)
     assert link
+    assert "<b>This link for <bdi>new@example.com</bdi> is shown once.</b>" in page.text
 
     page = await open_link(anonymous, "/invite", link[0])
 
@@ -46,6 +47,7 @@ async def test_the_dialog_shows_the_link_and_reloads_the_list(alice, anonymous) 
     assert (made.status_code, made.headers["Cache-Control"]) == (200, "no-store")
     assert f'hx-trigger="{made.headers["HX-Trigger"]} from:body' in people
     assert "Create another" in made.text
+    assert "<b>This link for <bdi>new@example.com</bdi> is shown once.</b>" in made.text
     link = ONCE.search(made.text)
     assert link
     assert 'value="new@example.com"' in (await open_link(anonymous, "/invite", link[0])).text

@@ -50,7 +50,7 @@ async def redirect_to_people(request: Request) -> Response:
 async def show_people(request: Request) -> Response:
     """Show the members, and to admins the pending invites, and the link of a new one once."""
     member, offset = current_member(request), forms.parse_offset(request.query_params)
-    token = flash_cookies.read_secret(request)
+    token, _, invited_email = (flash_cookies.read_secret(request) or "").partition(" ")
     layout = await load_layout(request)
     async with open_reader(request) as source:
         found = await organizations.list_members(source, member, Paging(PAGE_SIZE, offset))
@@ -79,6 +79,7 @@ async def show_people(request: Request) -> Response:
         describe_invite=lambda one: access.describe_access(one.invite, one.board_access, names),
         now=now(),
         link=_build_invite_link(request, token) if token else "",
+        invited_email=invited_email,
     )
     return flash_cookies.forget_secret(request, response)
 
@@ -194,10 +195,10 @@ async def create_invite(request: Request) -> Response:
         fields = InviteCreate.parse({**dict(invitee), **dict(access.parse_invited_rights(form))})
         async with open_transaction(request) as session:
             signed_in_at = request.auth.sign_in.authenticated_at
-            _, token = await organizations.create_invite(
+            invite, token = await organizations.create_invite(
                 session, member, fields, signed_in_at=signed_in_at
             )
-        return _show_invite_link(request, token)
+        return _show_invite_link(request, invite.invited_email, token)
     return await _render_invite_form(request, form)
 
 
@@ -206,10 +207,10 @@ async def renew_invite(request: Request) -> Response:
     async with open_transaction(request) as session:
         invite_id = forms.path_id(request, "invite_id")
         signed_in_at = request.auth.sign_in.authenticated_at
-        _, token = await organizations.renew_invite(
+        invite, token = await organizations.renew_invite(
             session, current_member(request), invite_id, signed_in_at=signed_in_at
         )
-    return _show_invite_link(request, token)
+    return _show_invite_link(request, invite.invited_email, token)
 
 
 async def revoke_invite(request: Request) -> Response:
@@ -281,12 +282,15 @@ async def _render_invite_form(request: Request, form: forms.Form) -> Response:
     return render_page(request, template, layout=layout, status=form.status, **context)
 
 
-def _show_invite_link(request: Request, token: str) -> Response:
+def _show_invite_link(request: Request, invited_email: str, token: str) -> Response:
     """Render the link of an invite in the dialog, and reload the list; without htmx, redirect."""
     if not is_part_request(request):
-        return flash_cookies.redirect_with_secret(request, "/people", token)
+        return flash_cookies.redirect_with_secret(request, "/people", f"{token} {invited_email}")
     response = render_part(
-        request, "people/_invite_dialog.html", link=_build_invite_link(request, token)
+        request,
+        "people/_invite_dialog.html",
+        link=_build_invite_link(request, token),
+        invited_email=invited_email,
     )
     response.headers["HX-Trigger"] = "members"
     return forbid_storage(response)
