@@ -67,16 +67,30 @@ async def test_an_open_task_says_that_it_was_deleted(
     part = await bob.get(f"{path}?q=write", headers=headers)
     assert part.status_code == 200
     assert f'id="{target}"' in part.text
-    assert "This task was deleted." in part.text
+    assert "This task is in the trash." in part.text
     assert "Write &lt;i&gt;it&lt;/i&gt;" in part.text
     assert 'Deleted by <span dir="auto">Alice</span>' in part.text
     assert f'hx-get="{path}?q=write" hx-trigger="task-{deleted[0].id} from:body' in part.text
     assert "Deleted by you" in (await alice.get(path, headers=headers)).text
 
-    assert (await bob.get(path)).status_code == 404
     assert (await charlie.get(path, headers=headers)).status_code == 404
     unknown = f"/boards/{world.board.id}/tasks/{new_id()}"
     assert (await bob.get(unknown, headers=headers)).status_code == 404
+
+
+async def test_a_link_to_a_deleted_task_leads_to_its_restoration(
+    bob, rita, charlie, path, world, deleted
+) -> None:
+    task_path = f"/boards/{world.board.id}/tasks/{deleted[0].id}"
+    page = await bob.get(task_path)
+    assert page.status_code == 404
+    assert "This task is in the trash." in page.text
+    assert f'action="{path}/restorations"' in page.text
+    assert f'name="task_ids" value="{deleted[0].id}"' in page.text
+    read = (await rita.get(task_path)).text
+    assert f'href="{path}"' in read
+    assert f"{path}/restorations" not in read
+    assert "in the trash" not in (await charlie.get(task_path)).text
 
 
 async def test_a_task_deleted_before_many_others_is_found(

@@ -61,22 +61,26 @@ async def show_trash(request: Request) -> Response:
 
 
 async def render_trashed_task(request: Request) -> Response:
-    """Say on a page that still shows a task that it was deleted. Raises NotFound."""
+    """Say that a task was deleted, also on a page that still shows it. Raises NotFound."""
+    layout = None if is_part_request(request) else await load_layout(request)
     async with open_reader(request) as source:
         access = await board_access(request, source)
         task_id = forms.path_id(request, "task_id")
         found = await tasks.find_trashed_task(source, access.board, task_id)
-    if found is None or not is_part_request(request):
+    if found is None:
         raise NotFound("task_not_found", N_("There is no such task."))
-    return render_part(
-        request,
-        "tasks/_trashed.html",
-        board=access.board,
-        trashed=found,
-        viewer_id=request.user.id,
-        address=BoardAddress.from_query(request.query_params),
-        in_drawer=not request.headers.get("HX-Target", "").endswith("#task"),
-    )
+    is_page = layout is not None or request.headers.get("HX-Target", "").endswith("#task")
+    context: dict[str, Any] = {
+        "board": access.board,
+        "trashed": found,
+        "can_write": access.can_write,
+        "viewer_id": request.user.id,
+        "address": BoardAddress.from_query(request.query_params),
+        "in_drawer": not is_page,
+    }
+    if layout is None:
+        return render_part(request, "tasks/_trashed.html", **context)
+    return render_page(request, "tasks/trashed.html", layout=layout, status=404, **context)
 
 
 async def purge_tasks(request: Request) -> Response:

@@ -39,7 +39,7 @@ from web.ui.translation import N_, _, translate
 
 
 async def show_task(request: Request) -> Response:
-    """Show a task; on a page that shows it already, also that it was deleted."""
+    """Show a task, or that it is in the trash."""
     await mark_page_read(request, OpenedPage(task_id=forms.path_id(request, "task_id")))
     try:
         return await render_task(request)
