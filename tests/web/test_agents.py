@@ -141,12 +141,13 @@ async def test_agents_are_filtered_by_board_and_gateway(alice, bob, world, trans
     assert (await bob.get(f"/agents?board={world.garden.id}")).status_code == 403
 
 
-async def test_an_agent_list_without_agents_says_so(charlie, world, transaction) -> None:
+async def test_an_agent_list_without_agents_says_so(bob, charlie, world, transaction) -> None:
     async with transaction() as session:
-        await session.execute(delete(Agent).where(Agent.organization_id == world.plover.id))
+        await session.execute(delete(Agent))
     page = (await charlie.get("/agents")).text
     assert "No agents yet." in page
     assert 'href="/agents/new"' in page
+    assert "No agents that you can see." in (await bob.get("/agents")).text
 
 
 async def test_an_invalid_filter_filters_nothing(alice) -> None:
