@@ -210,7 +210,7 @@ COMPONENTS: dict[str, dict[str, str]] = {
     },
     "figures and charts": {
         "value with its change": r'class="tile__v">[\s\S]*?class="tile__d"><b',
-        "no data yet": r'class="tile__v"><small>No data yet',
+        "no data yet": r'class="tile__v"><small>None delivered yet',
         "line": 'class="spark',
         "chart": 'class="plot',
         "bars": 'class="plot__bars',

@@ -62,7 +62,7 @@ async def test_figures_compare_with_the_period_before(alice, transaction, world)
         "In progress 1 task +1 since the start of the period",
         "Tasks done 3 +200% compared with the period before",
         "Average time to done 2 h 4 h faster than in the period before",
-        "Failed messages to agents No data yet No data for the period before",
+        "Failed messages to agents None delivered yet No data for the period before",
     ]
     assert page.count('<svg class="spark"') == 2
     assert "Tasks done: 3 in this period, 1 in the period before." in page
@@ -153,13 +153,13 @@ async def test_invalid_parameters_show_the_last_seven_days(alice, query) -> None
 
 
 async def test_the_summary_says_what_needs_attention(alice, bob, transaction, world) -> None:
-    assert read_summary((await alice.get("/dashboard")).text) == "Nothing needs your attention."
+    assert read_summary((await alice.get("/dashboard")).text) == "No request, agent or gateway needs your attention."
     async with transaction() as session:
         worker = await session.get_one(Agent, world.worker.id)
         worker.last_seen_at, worker.name = now() - timedelta(minutes=14, seconds=5), "<Pike>"
     assert (
         read_summary((await alice.get("/dashboard")).text)
-        == "&lt;Pike&gt; has been silent for 14 min. Nothing else needs your attention."
+        == "&lt;Pike&gt; has been silent for 14 min. No other request, agent or gateway needs your attention."
     )
     await keep(transaction, *world.make_approval(), *world.make_approval())
     failed = [{"name": "address", "state": "failed", "since": now().isoformat(), "sentence": "No."}]
@@ -171,7 +171,7 @@ async def test_the_summary_says_what_needs_attention(alice, bob, transaction, wo
     )
     assert (
         read_summary((await bob.get("/dashboard/summary", headers=HTMX)).text)
-        == f"2 items need you, and {pike}. Nothing else needs your attention."
+        == f"2 items need you, and {pike}. No other request, agent or gateway needs your attention."
     )
     garden = (await alice.get(f"/dashboard?board={world.garden.id}")).text
     assert "decisions wait" not in read_summary(garden)
