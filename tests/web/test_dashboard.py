@@ -93,6 +93,8 @@ async def test_the_average_per_day_and_days_with_completions(alice, transaction,
     await keep(transaction, *[done_task(world.board, str(ago), ago=ago) for ago in hours_ago])
     page = (await alice.get("/dashboard")).text
     assert "Average per day: 1. Tasks were done on 3 of 7 days." in page
+    table = page.partition('id="dashboard-throughput"')[2].partition("</table>")[0]
+    assert table.count('<th scope="row">') == 7
     hours = (await alice.get("/dashboard?range=24h")).text
     assert "Average per day: 1. Tasks were done in 1 of 24 hours." in hours
     year = (await alice.get("/dashboard?range=1y")).text

@@ -182,11 +182,6 @@ class BarChart:
     bucket: Bucket
 
     @property
-    def whole_rows(self) -> Sequence[BarRow]:
-        """The rows without the first one, whose period is cut by the start of the window."""
-        return self.rows[1:]
-
-    @property
     def has_value_labels(self) -> bool:
         """Return whether there is room for the values above the bars."""
         return len(self.rows) <= MAX_VALUE_LABELS
@@ -259,8 +254,11 @@ def _build_spark(series: SeriesComparison[ValuePoint]) -> SparkLine | None:
 
 
 def build_bar_chart(series: SeriesComparison[ValuePoint]) -> BarChart:
-    """Prepare a series as bars. The periods before are aligned so that both end together."""
-    points, bucket = series.primary.points, series.primary.bucket
+    """Prepare a series as bars. The periods before are aligned so that both end together.
+
+    The first period is left out: the start of the window cuts it, so "7d" would have 8 days.
+    """
+    points, bucket = series.primary.points[1:], series.primary.bucket
     values = [point.value for point in points]
     before = align_to_end([one.value for one in series.comparison.points], len(values))
     top = choose_axis_top([*values, *before])
