@@ -15,9 +15,9 @@ Kind = NotificationKind
 BOARD, TASK, APPROVAL, AGENT = (UUID(int=number) for number in range(1, 5))
 
 
-def build(kind: Kind, data: dict[str, Any] | None = None, **ids: UUID) -> Notification:
+def build(kind: Kind, data: dict[str, Any] | None = None, **fields: Any) -> Notification:
     moment = now()
-    return Notification(kind=kind, data=data or {}, created_at=moment, updated_at=moment, **ids)
+    return Notification(kind=kind, data=data or {}, created_at=moment, updated_at=moment, **fields)
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -47,6 +47,11 @@ def test_every_kind_has_texts_an_icon_and_a_page(kind: Kind) -> None:
         (
             build(Kind.DUE_SOON, {"title": "Write", "is_overdue": True}),
             "Overdue: Write",
+            "",
+        ),
+        (
+            build(Kind.APPROVAL_PENDING, {"question": "Deploy?"}, resolved_at=now()),
+            "Ann requested approval: Deploy?",
             "",
         ),
         (

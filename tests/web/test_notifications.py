@@ -53,6 +53,14 @@ async def test_without_notifications_the_page_says_what_comes(bob) -> None:
     assert 'href="/notifications"' in narrowed
 
 
+async def test_notifications_show_comments_without_formatting_and_their_end(bob, add, world) -> None:
+    await add(world.bob, data={"title": "Write", "excerpt": "- **Look** at `it`"})
+    await add(world.bob, kind=Kind.DUE_SOON, read_at=now(), resolved_at=now())
+    page = (await bob.get("/notifications")).text
+    assert ">Look at it</p>" in page
+    assert "no longer open" in page
+
+
 async def test_every_page_shows_the_number_of_unread_ones(bob, rita, add, world) -> None:
     for _ in range(2):
         await add(world.bob)

@@ -25,7 +25,7 @@ KIND_NAMES: Mapping[NotificationKind, str] = {
     Kind.DECIDED: N_("Decision on your request"),
     Kind.MENTION: N_("Mention"),
     Kind.ASSIGNED: N_("Task assigned to you"),
-    Kind.DUE_SOON: N_("Task due soon"),
+    Kind.DUE_SOON: N_("Due date of a task"),
     Kind.TASK_CHANGED: N_("Change of a task you watch"),
     Kind.TASK_STALE: N_("Task without activity"),
     Kind.AGENTS_STOPPED: N_("All agents stopped"),
@@ -80,6 +80,12 @@ NAMES_OF_SUBJECTS = ("question", "title", "name", "url")
 
 BODIES = ("excerpt", "text", "note", "reason", "error")
 """The values that say more, in the words of users, agents or gateways."""
+
+RESOLVED_TITLES: Mapping[NotificationKind, str] = {
+    Kind.APPROVAL_PENDING: N_("%(actor)s requested approval: %(subject)s"),
+    Kind.APPROVAL_UNDECIDED: N_("Decided: %(subject)s"),
+}
+"""The titles of notifications that nobody has to act on any more."""
 
 KIND_ICONS: Mapping[NotificationKind, str] = {
     Kind.APPROVAL_PENDING: "hand",
@@ -160,6 +166,8 @@ def describe_title(notification: Notification, actor_name: str | None = None) ->
     actor = actor_name or _describe_missing_actor(notification)
     values = {"actor": actor, "subject": _describe_subject(data)}
     text = TITLES[notification.kind]
+    if notification.resolved_at:
+        text = RESOLVED_TITLES.get(notification.kind, text)
     if notification.kind is Kind.DECIDED:
         text = DECISION_TITLES.get(data.get("status", ""), text)
     elif notification.kind is Kind.DUE_SOON and data.get("is_overdue"):

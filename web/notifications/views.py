@@ -27,6 +27,7 @@ from web.notifications.texts import (
 from web.pickers import load_chosen
 from web.ui import forms
 from web.ui.layout import load_layout
+from web.ui.markdown import excerpt_markdown
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, translate
 
@@ -114,7 +115,9 @@ class NotificationLine:
         """Build the line in the reader's language."""
         notification = entry.notification
         body = describe_body(notification)
-        if len(body) > MAX_BODY_LENGTH:
+        if "excerpt" in notification.data:
+            body = excerpt_markdown(body, MAX_BODY_LENGTH)
+        elif len(body) > MAX_BODY_LENGTH:
             body = f"{body[: MAX_BODY_LENGTH - 1]}…"
         return cls(
             entry,
