@@ -89,6 +89,5 @@ from services.boards.queries import (
     list_board_page,
     list_board_summaries,
     list_boards,
-    list_readable_names,
     list_related_boards,
 )

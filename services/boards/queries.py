@@ -83,16 +83,6 @@ BOARD_BY_SLUG: Query[Board] = Query(
 )
 
 
-async def list_readable_names(source: Source, member: Member) -> Mapping[UUID, str]:
-    """Return the names of all boards that the member may read, by name."""
-    return dict(await READABLE_NAMES.fetch(source, **access_parameters(member)))
-
-
-READABLE_NAMES: Query[tuple[UUID, str]] = Query(
-    select(Board.id, Board.name).where(Board.id.in_(READABLE_BOARD_IDS)).order_by(*BY_NAME)
-)
-
-
 async def list_agent_boards(source: Source, agent: Agent, paging: Paging) -> Page[Board]:
     """Return the boards that an agent may read, newest first."""
     return await AGENT_BOARDS.fetch_page(source, paging, **access_parameters(agent))

@@ -36,7 +36,6 @@ from services.organizations.locks import (
     lock_organization_as_admin,
     lock_organization_contents,
     lock_user,
-    lock_user_with_boards,
 )
 from services.organizations.members import (
     ACCESS_LOSS,
