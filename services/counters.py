@@ -57,11 +57,16 @@ TASK_MOVES_SQL, MESSAGE_ENDS_SQL = (
 )
 
 
-def sum_counts(counters: Collection[Counter], board_ids: Select[UUID]) -> ColumnElement[int]:
-    """Select the sum of counters over boards; 0 if they have none."""
+def sum_counts(
+    counters: Collection[Counter],
+    ids: Select[UUID],
+    *,
+    place: InstrumentedAttribute[UUID] = BoardCounts.board_id,
+) -> ColumnElement[int]:
+    """Select the sum of counters over boards, or over other places; 0 if they have none."""
     total: Any = sum(counters, start=0)
     query = select(func.coalesce(func.sum(total), 0))
-    return query.where(BoardCounts.board_id.in_(board_ids)).scalar_subquery()
+    return query.where(place.in_(ids)).scalar_subquery()
 
 
 def count_tasks_of_board(

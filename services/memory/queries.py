@@ -24,6 +24,7 @@ from models import (
     Note,
     User,
 )
+from services.counters import sum_counts
 from services.memory.rules import (
     BOARD_MEMORY,
     MemoryKind,
@@ -70,15 +71,14 @@ async def list_notes(
 @cache
 def _build_list_query(kind: MemoryKind, *, is_chat: bool | None) -> PagedQuery[NoteDetail]:
     of_board = kind is BOARD_MEMORY
-    counts: Any = BoardCounts if of_board else BoardGroupCounts
-    scope_id = counts.board_id if of_board else counts.board_group_id
+    counts = BoardCounts if of_board else BoardGroupCounts
+    place = BoardCounts.board_id if of_board else BoardGroupCounts.board_group_id
     numbers = {counts.notes: False, counts.chat_messages: True}
     chosen = [one for one, of_chat in numbers.items() if is_chat in (None, of_chat)]
-    total = func.coalesce(func.sum(sum(chosen)), 0)
     return PagedQuery(
         _scope_query(kind, SCOPE_ID, is_chat=is_chat),
         NoteDetail._make,
-        select(total).where(scope_id == SCOPE_ID).scalar_subquery(),
+        sum_counts(chosen, select(SCOPE_ID), place=place),
     )
 
 
