@@ -121,7 +121,7 @@ async def test_requests_are_counted_by_template_and_name_nobody(
         *(("/api/v1/boards/{board_id}", "2xx"), ("/static", "4xx"), ("other", "4xx")),
     } <= counted
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}|secret|nobody|neither", text)
-    for name in (world.tern.name, world.board.name, world.alice.email):
+    for name in map(str, (world.tern.name, world.board.name, world.alice.email)):
         assert str(name) not in text
 
 

@@ -155,7 +155,10 @@ async def test_invalid_parameters_show_the_last_seven_days(alice, query) -> None
 
 
 async def test_the_summary_says_what_needs_attention(alice, bob, transaction, world) -> None:
-    assert read_summary((await alice.get("/dashboard")).text) == "No request, agent or gateway needs your attention."
+    assert (
+        read_summary((await alice.get("/dashboard")).text)
+        == "No request, agent or gateway needs your attention."
+    )
     async with transaction() as session:
         worker = await session.get_one(Agent, world.worker.id)
         worker.last_seen_at, worker.name = now() - timedelta(minutes=14, seconds=5), "<Pike>"

@@ -185,6 +185,23 @@ async def test_a_static_file_depends_on_the_encodings_of_the_browser(anonymous, 
             assert answer.headers["Vary"] == "Accept-Encoding", address
 
 
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+async def test_a_script_that_a_browser_has_is_not_sent_again(anonymous, encoding) -> None:
+    headers = {"Accept-Encoding": encoding}
+    first = await anonymous.get("/static/app.js", headers=headers)
+    known = headers | {"If-None-Match": f"W/{first.headers['ETag']}"}
+    again = await anonymous.get("/static/app.js", headers=known)
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["Vary"] == "Accept-Encoding"
+    other = known | {"Accept-Encoding": "" if encoding else "gzip"}
+    assert (await anonymous.get("/static/app.js", headers=other)).status_code == 200
+
+
+async def test_a_static_file_of_unknown_type_is_sent_as_bytes(anonymous) -> None:
+    answer = await anonymous.get(asset_url("icons/LICENSE"))
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+
+
 async def test_a_style_sheet_names_versions_of_its_fonts(anonymous) -> None:
     page = (await anonymous.get("/sign-in")).text
     [sheet] = re.findall(r'"(/static/app\.css\?v=\w+)"', page)

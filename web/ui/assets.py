@@ -20,10 +20,11 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from markupsafe import Markup
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Scope
 
 from core.http.compression import choose_encoding, compress_once
@@ -113,18 +114,25 @@ def _add_version(link: re.Match[bytes]) -> bytes:
 
 
 @cache
+def _hash_asset(path: str) -> str:
+    return hashlib.sha256(_read_asset(path)).hexdigest()[:10]
+
+
 def asset_url(path: str) -> str:
     """Return the versioned address of a file in static/. It changes with the content."""
-    content_hash = hashlib.sha256(_read_asset(path)).hexdigest()[:10]
-    return f"/static/{path}?v={content_hash}"
+    return f"/static/{path}?v={_hash_asset(path)}"
 
 
 @cache
 def _encode_asset(path: str, encoding: str) -> tuple[bytes, Mapping[str, str]]:
     """Return the content of a file and its headers, compressed if that makes it smaller."""
-    content, headers = _read_asset(path), {"Vary": "Accept-Encoding"}
+    content, version = _read_asset(path), _hash_asset(path)
+    headers = {"Vary": "Accept-Encoding", "ETag": f'"{version}"'}
     if encoding and len(compressed := compress_once(content, encoding)) < len(content):
-        return compressed, headers | {"Content-Encoding": encoding}
+        return compressed, headers | {
+            "Content-Encoding": encoding,
+            "ETag": f'"{version}-{encoding}"',
+        }
     return content, headers
 
 
@@ -138,8 +146,10 @@ class CachedStaticFiles(StaticFiles):
         encoding = choose_encoding(scope)
         if is_read and (path == BUNDLE or (version and path in _list_paths())):
             content, headers = _encode_asset(path, encoding)
-            media_type, _ = guess_type(path)
+            media_type = guess_type(path)[0] or "application/octet-stream"
             response = Response(content, headers=headers, media_type=media_type)
+            if self.is_not_modified(response.headers, Headers(scope=scope)):
+                response = NotModifiedResponse(response.headers)
         else:
             response = await super().get_response(path, scope)
             if not encoding:  # else it is added with the compression
