@@ -53,9 +53,7 @@ async def test_without_notifications_the_page_says_what_comes(bob) -> None:
     assert 'href="/notifications"' in narrowed
 
 
-async def test_notifications_show_comments_without_formatting_and_their_end(
-    bob, add, world
-) -> None:
+async def test_notifications_show_plain_comments_and_what_is_over(bob, add, world) -> None:
     await add(world.bob, data={"title": "Write", "excerpt": "- **Look** at `it`"})
     await add(world.bob, kind=Kind.DUE_SOON, read_at=now(), resolved_at=now())
     page = (await bob.get("/notifications")).text
