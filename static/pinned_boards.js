@@ -1,5 +1,5 @@
 // Pinned boards are dragged to another place, and Alt with an arrow key moves the one with the focus. The buttons beside
-// them do the same without scripts.
+// them do the same without scripts. Escape hides the buttons.
 (() => {
   const submit = (values) => {
     const form = document.getElementById("move-pin");
@@ -28,6 +28,13 @@
     event.preventDefault();
     submit({ [direction]: row.dataset.pin });
   });
+  document.addEventListener("keydown", (event) => {
+    const arrange = event.key === "Escape" && !event.defaultPrevented && document.getElementById("arrange-boards");
+    if (!arrange?.open || !event.target.closest?.("#rail-boards")) return;
+    event.preventDefault();
+    arrange.open = false;
+    arrange.firstElementChild.focus();
+  }, true); // before what closes the drawer with Escape
   document.addEventListener("htmx:after:swap", initialize);
   initialize();
 })();
