@@ -72,9 +72,13 @@ TITLES = {
     PickerKind.GATEWAYS: N_("Choose a gateway"),
     PickerKind.SKILL_PACKS: N_("Choose a pack"),
 }
-
-FIELD_TITLES = {"add_tag": N_("Add a tag"), "remove_tag": N_("Remove a tag")}
-"""Titles for fields whose value is added to tasks, or taken from them."""
+FIELD_TITLES = {
+    "can_read": N_("Can read: choose a board"),
+    "can_write": N_("Can edit: choose a board"),
+    "add_tag": N_("Add a tag"),
+    "remove_tag": N_("Remove a tag"),
+}
+"""Titles by the name of a field, where two fields of a page have options of one kind."""
 
 
 class ChosenOption(NamedTuple):
