@@ -92,6 +92,13 @@ async def test_long_content_has_to_be_opened_before_it_is_approved(
     assert (await stored(transaction, first)).decided_status is ApprovalStatus.APPROVED
 
 
+async def test_a_command_is_shown_in_a_font_of_one_width(alice, ask) -> None:
+    first = await ask("First", payload={"command": "rm -rf build", "target": "Clean"})
+    page = (await alice.get(f"/approvals/{first.id}")).text
+    assert '<dd class="mono" dir="auto">rm -rf build</dd>' in page
+    assert '<dd dir="auto">Clean</dd>' in page
+
+
 async def test_the_complete_view_shows_everything(alice, ask) -> None:
     first = await ask(
         "First",
