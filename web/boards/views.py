@@ -452,10 +452,24 @@ def build_change_toast(
     return toast
 
 
+def build_deletion_toast(board: Board, task_id: UUID, title: str) -> dict[str, Any]:
+    """Build the toast that offers to restore a deleted task."""
+    here = f"/boards/{board.id}"
+    return {
+        "text": _("Deleted “%(title)s”", title=title),
+        "undo": f"{here}/tasks/{task_id}/restorations",
+        "link": (_("Trash"), f"{here}/trash"),
+    }
+
+
 async def _load_change_toast(
     request: Request, source: Source, board: Board
 ) -> list[dict[str, Any]]:
-    """Load the toast of the change that the address names, without scripts."""
+    """Load the toast of the change or deleted task that the address names, without scripts."""
+    deleted_id = forms.parse_id(request.query_params.get("deleted"))
+    if deleted_id is not None:
+        deleted = await tasks.find_trashed_task(source, board, deleted_id)
+        return [build_deletion_toast(board, deleted_id, deleted.title)] if deleted else []
     change_id = forms.parse_id(request.query_params.get("changed"))
     if change_id is None:
         return []

@@ -24,7 +24,13 @@ from web.boards.cards import STATUS_NAMES
 from web.boards.forms import read_task_values
 from web.boards.query_parameters import BoardAddress
 from web.boards.task_links import label_link
-from web.boards.views import board_access, board_for_update, load_board_context, render_board
+from web.boards.views import (
+    board_access,
+    board_for_update,
+    build_deletion_toast,
+    load_board_context,
+    render_board,
+)
 from web.custom_fields import task_form
 from web.notifications.views import mark_page_read
 from web.tasks.conversation import UnreadComments, keep_filter, load_conversation
@@ -112,9 +118,7 @@ async def delete_task(request: Request) -> Response:
         await tasks.delete_task(session, request.user, board, task_id)
     if not is_part_request(request):
         return RedirectResponse(f"/boards/{board.id}?deleted={task_id}", 303)
-    undo = f"/boards/{board.id}/tasks/{task_id}/restorations"
-    trash = (_("Trash"), f"/boards/{board.id}/trash")
-    toast = {"text": _("Deleted “%(title)s”", title=title), "undo": undo, "link": trash}
+    toast = build_deletion_toast(board, task_id, title)
     response = render_part(request, "tasks/_deleted_update.html", toast=toast)
     query = BoardAddress.from_query(request.query_params).query
     response.headers["HX-Push-Url"] = f"/boards/{board.id}{query}"
