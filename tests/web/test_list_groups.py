@@ -187,7 +187,10 @@ async def test_more_rows_are_read_only_by_members_of_the_board(
     rows = "rows?view=list&only=is.inbox"
     assert (await bob.get(f"/boards/{world.garden.id}/{rows}")).status_code in {403, 404}
     assert (await alice.get(f"{board_path}/{rows}&after=x&shown=x")).status_code == 200
-    assert (await alice.get(f"{board_path}/rows?view=list&only=is.x")).status_code == 404
+    for unknown in ("only=is.x", "only=none", "only=none&group=due", "only=none&group=priority"):
+        assert (await alice.get(f"{board_path}/rows?view=list&{unknown}")).status_code == 404
+        page = (await alice.get(f"{board_path}?view=list&{unknown}")).text
+        assert "Something went wrong" not in page
 
 
 async def test_a_list_shows_a_limited_number_of_groups(

@@ -299,7 +299,7 @@ def _parse_limits(text: str) -> dict[Status, int]:
 
 def parse_group(group: str, only: str) -> Any:
     """Return the key of the group that an address names. Raises ValueError."""
-    if only == NO_VALUE:
+    if only == NO_VALUE and group in (TaskGrouping.ASSIGNEE, TaskGrouping.TAG):
         return None
     if not only.startswith(VALUE):
         raise ValueError
