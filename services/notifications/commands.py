@@ -207,5 +207,6 @@ def select_old_notifications(at: datetime) -> Select[UUID]:
         NotificationCount.board_id.is_not_distinct_from(Notification.board_id),
         NotificationCount.board_group_id.is_not_distinct_from(Notification.board_group_id),
     )
-    old = select(Notification.id).join(NotificationCount, and_(*key)).where(is_old)
-    return old.limit(5_000).with_for_update(skip_locked=True)
+    batch = select(Notification.id).where(is_old).limit(5_000).cte("batch")  # before the join
+    old = select(Notification.id).join(NotificationCount, and_(*key))
+    return old.where(Notification.id.in_(select(batch.c.id))).with_for_update(skip_locked=True)

@@ -71,6 +71,7 @@ MORE_WRITES = (
         "PATCH /skills/packs/{pack_id}": 13,
         "POST /agent/boards/{board_id}/gateway/main/ask-user": 13,
         "POST /agents/{agent_id}/heartbeat": 11,
+        "POST /board-groups/{group_id}/heartbeat": 11,
         "POST /agents/{agent_id}/provisioning": 11,
         "POST /approvals/decisions": 13,
         "POST /boards/{board_id}/onboarding/confirm": 11,

@@ -56,7 +56,7 @@ async def test_deleting_the_open_task_requests_nothing_that_is_missing(site: Liv
         await page.locator("#task-actions > summary").click()
         await page.get_by_role("button", name="Delete task").click()
         await expect(page.locator("#drawer")).to_be_hidden()
-        await expect(other.locator("#drawer")).to_contain_text("This task was deleted.")
+        await expect(other.locator("#drawer")).to_contain_text("This task is in the trash.")
         assert await list_axe_violations(other) == []
         await page.locator("#toasts").get_by_role("button", name="Undo").click()
         await expect(other.locator("#drawer #task-actions")).to_be_visible()

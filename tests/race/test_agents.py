@@ -171,14 +171,19 @@ async def test_agents_of_several_boards_are_changed_in_their_order(
 ) -> None:
     """The last agent of the first board has a greater id than that of the second board."""
     world = isolated_world
+    boards_of = {
+        world.board.id: (world.board, world.worker),
+        world.garden.id: (world.garden, world.gardener),
+    }
+    (first, _), (second, early) = (boards_of[id] for id in sorted(boards_of))
     async with isolated_transaction() as session:
-        late = await session.merge(make_agent("Late", world.board))
+        late = await session.merge(make_agent("Late", first))
 
     async def set_interval(session: AsyncSession) -> object:
         group = boards.GroupAgents(
             [
                 (await session.get_one(Agent, agent.id), await session.get_one(Board, board_id))
-                for agent, board_id in ((world.gardener, world.garden.id), (late, world.board.id))
+                for agent, board_id in ((early, second.id), (late, first.id))
             ]
         )
         return await agents.set_group_heartbeat_interval(
@@ -193,5 +198,5 @@ async def test_agents_of_several_boards_are_changed_in_their_order(
         await desired_state.lock_agents(session, Agent.id == late.id)
         changing = asyncio.create_task(do())
         await wait_for_lock_waiter(isolated_transaction)
-        await desired_state.lock_agents(session, Agent.id == world.gardener.id)
-    assert await changing == [world.gardener.id, late.id]
+        await desired_state.lock_agents(session, Agent.id == early.id)
+    assert await changing == [early.id, late.id]

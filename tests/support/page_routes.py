@@ -11,6 +11,7 @@ from web.pages import pages
 
 NO_PAGES = {"/audit/export", "/design", "/events", "/sign-in/oidc", "/sign-in/oidc/callback"}
 """Routes of a file, a stream or another site, and one that exists only in development."""
+NEED_A_QUERY = {"/boards/{board_id:uuid}/rows"}  # without one they show nothing
 QUERIES = {
     "/dashboard": ["?range=1y", "?chart=time"],
     "/boards/{board_id:uuid}": ["?view=list", "?view=calendar", "?done=1&column=done"],
@@ -60,5 +61,6 @@ def list_page_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
         several = ids[names[-1]] if names and is_main_page else [None]
         for id in several:
             address = build_address(path, first | {name: id for name in names[-1:] if id})
-            found += [address, *(f"{address}{query}" for query in QUERIES.get(path, ()))]
+            found += [address] if path not in NEED_A_QUERY else []
+            found += [f"{address}{query}" for query in QUERIES.get(path, ())]
     return found

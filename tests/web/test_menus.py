@@ -9,6 +9,7 @@ from web.ui.menus import FORM_PAGES, FURTHER_PAGES, MENU_PAGES
 
 NOT_IN_THE_PALETTE = {
     "/design": "for developers",
+    "/settings/system": "only for owners of the first organization",
     "/settings/tokens/endings": "opens after the password has changed",
     "/sign-in/again": "opens when a session has ended",
     "/welcome": "the first steps, until there is a board",

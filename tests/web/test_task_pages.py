@@ -127,9 +127,8 @@ async def test_a_deleted_task_can_be_restored(alice, task_path, transaction, wor
 async def test_without_htmx_a_deleted_task_can_be_restored(alice, task_path, world, task) -> None:
     gone = await alice.post(f"{task_path}/deletions")
     board = await alice.get(gone.headers["Location"])
-    restorations = f"/boards/{world.board.id}/restorations"
-    assert f'action="{restorations}"' in board.text
-    await alice.post(restorations, data={"ids": str(task.id)})
+    assert f'action="{task_path}/restorations"' in board.text
+    await alice.post(f"{task_path}/restorations")
     assert (await alice.get(task_path)).status_code == 200
 
 
