@@ -49,6 +49,7 @@ STATEMENT_CACHE = {
 class _CountedPool(AsyncAdaptedQueuePool):
     """Counts those that wait for a connection."""
 
+    _sqla_logger_namespace = "sqlalchemy.pool"  # whose level is WARNING
     waiting = 0
 
     def _do_get(self) -> ConnectionPoolEntry:

@@ -1,6 +1,7 @@
 """The pool of database connections."""
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 
 import asyncpg
@@ -75,3 +76,10 @@ async def test_a_connection_is_not_tested_with_a_statement(isolated_settings: Se
 
 async def test_a_read_pool_without_any_use_can_be_closed(isolated_settings: Settings) -> None:
     await ReadPool(isolated_settings.dsn, 1).close()
+
+
+def test_the_pool_logs_with_the_level_of_sqlalchemy() -> None:
+    engine = create_database_engine(Settings(database_url="postgresql://nowhere/none"))
+    logger = engine.sync_engine.pool.logger
+    assert isinstance(logger, logging.Logger)
+    assert logger.name == "sqlalchemy.pool"
