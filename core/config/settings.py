@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode
 from core.config import parsers as values
 from core.config.installation import find_data_dir, find_settings_file
 
-MIN_KEY_LENGTH = 32  # characters of SECRET_KEY
+MIN_KEY_LENGTH = 32  # characters of SECRET_KEY and METRICS_TOKEN
 MIN_TOKEN_LENGTH = 50  # characters of LOCAL_AUTH_TOKEN (contract, 1.14)
 PLACEHOLDERS = {"change-me", "changeme", "replace-me", "replace-with-strong-random-token"}
 
@@ -177,23 +177,14 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
         """Return a copy with another database URL."""
         return self.model_copy(update={"database_url": values.parse_database_url(url)})
 
-    @field_validator("secret_key", "secret_key_previous")
+    @field_validator("secret_key", "secret_key_previous", "metrics_token")
     @classmethod
-    def _check_secret_key(cls, key: str) -> str:
+    def _check_secret(cls, key: str) -> str:
         if key in PLACEHOLDERS:
             raise ValueError("is only a placeholder: `openssl rand -hex 32` makes a good one")
         if key and len(key) < MIN_KEY_LENGTH:
             raise ValueError(f"must have at least {MIN_KEY_LENGTH} characters")
         return key
-
-    @field_validator("metrics_token")
-    @classmethod
-    def _check_metrics_token(cls, token: str) -> str:
-        if token in PLACEHOLDERS:
-            raise ValueError("is only a placeholder: `openssl rand -hex 32` makes a good one")
-        if token and len(token) < MIN_KEY_LENGTH:
-            raise ValueError(f"must have at least {MIN_KEY_LENGTH} characters")
-        return token
 
     @field_validator("local_auth_token")
     @classmethod
