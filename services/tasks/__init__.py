@@ -46,8 +46,8 @@ from services.tasks.bulk_changes import (
     change_tasks,
     find_undoable_change,
     purge_bulk_changes,
-    record_changes,
     restore_tasks,
+    store_undo,
     undo_change,
 )
 from services.tasks.change_request import CLAIM_FIELDS, TaskCreate, TaskUpdate

@@ -138,7 +138,7 @@ def _compare(task_id: UUID, before: dict[str, Any], after: dict[str, Any]) -> di
 
 
 @asynccontextmanager
-async def record_changes(
+async def store_undo(
     session: AsyncSession, user: User, board: Board, task_ids: Sequence[UUID]
 ) -> AsyncGenerator[UUID]:
     """Store how the user can undo what is changed in tasks of a locked board within the block.

@@ -78,7 +78,7 @@ async def complete_tasks(request: Request) -> Response:
         unopened = {} if fields.complete else await _find_unopened(request, session, board, hashes)
         undo: dict[str, Any] = {}
         results = []
-        async with tasks.record_changes(session, request.user, board, list(hashes)) as change_id:
+        async with tasks.store_undo(session, request.user, board, list(hashes)) as change_id:
             for id, action_hash in hashes.items():
                 if id in unopened:
                     results.append(BulkResult(id, unopened[id]))
