@@ -122,15 +122,9 @@ def _choose_location(data_dir: Path) -> DataLocation:
 
 
 def _prepare_folder(home: Path, account: SystemAccount) -> Path:
-    """Return the folder; create it atomically with its owner if it does not exist."""
+    """Return the folder; create it with its owner if it does not exist."""
     if not home.exists():
-        new = home.with_name(f"{home.name}.{os.getpid()}")
-        new.mkdir(mode=0o700)
-        os.chown(new, account.uid, account.gid)
-        try:
-            new.rename(home)
-        except OSError:  # another process created it first
-            new.rmdir()
+        _create_folder(home, 0o700, account)
     owner = home.stat().st_uid
     if owner == ROOT_UID or owner != account.uid or not account.has_access("x", home):
         raise PostgresStartError(
@@ -143,8 +137,21 @@ def _prepare_folder(home: Path, account: SystemAccount) -> Path:
 def _make_traversable(folder: Path) -> None:
     """Create a folder that other accounts can traverse; an existing folder is not changed."""
     if not folder.exists():
-        folder.mkdir(parents=True)
-        folder.chmod(0o711)
+        _create_folder(folder, 0o711, SystemAccount.from_uid(os.geteuid()))
+
+
+def _create_folder(folder: Path, mode: int, owner: SystemAccount) -> None:
+    """Create a folder atomically with its rights, unless another process creates it first."""
+    new = folder.with_name(f"{folder.name}.{os.getpid()}")
+    new.mkdir(parents=True)
+    new.chmod(mode)
+    os.chown(new, owner.uid, owner.gid)
+    try:
+        new.rename(folder)
+    except OSError:
+        new.rmdir()
+        if not folder.exists():
+            raise
 
 
 def _note(home: Path, usual: Path, account: SystemAccount) -> str:
