@@ -33,6 +33,12 @@
     list.style.bottom = isBelow ? "auto" : `${innerHeight - around.top + GAP}px`;
   };
 
+  // Enter sends a mention that is complete, and a number such as #3.
+  const select = (written, candidates) => {
+    const isComplete = options().some((option) => option.dataset.insert.toLowerCase() === written.toLowerCase());
+    selectOption(box, options(), isComplete || /^#\d+$/.test(written) ? undefined : candidates[0]);
+  };
+
   const show = (html, written) => {
     if (document.activeElement !== box) return close();
     const wasOpen = isOpen();
@@ -43,9 +49,7 @@
     place();
     box.setAttribute("aria-controls", list.id);
     if (box.localName === "input") box.setAttribute("aria-expanded", "true");
-    // Enter sends a mention that is complete, and a number such as #3.
-    const isComplete = options().some((option) => option.dataset.insert.toLowerCase() === written.toLowerCase());
-    selectOption(box, options(), isComplete || /^#\d+$/.test(written) ? undefined : options()[0]);
+    select(written, options());
     if (!wasOpen) document.getElementById("announce").textContent = getText("suggestions", { count: options().length });
   };
 
@@ -67,6 +71,9 @@
     if (start === dismissed) return;
     const query = new URLSearchParams(element.dataset.suggest);
     query.set("q", text);
+    // Until the response arrives, the options are those of an earlier text.
+    const fits = (option) => `${option.textContent} ${option.dataset.insert}`.toLowerCase().includes(text.toLowerCase());
+    if (isOpen()) select(sign + text, options().filter(fits));
     loader.load(`${PATHS[sign]}?${query}`, DELAY, (html) => show(html, sign + text));
   };
 
