@@ -22,12 +22,15 @@ async def point_in(element: Locator, x: float, y: float) -> Point:
     return box["x"] + box["width"] * x, box["y"] + box["height"] * y
 
 
-async def take(page: Page, task: dict[str, Any]) -> None:
-    """Take a card with the mouse."""
-    x, y = await point_in(page.locator(f"#task-{task['id']}"), 0.1, 0.85)
-    await page.mouse.move(x, y)
+async def take(page: Page, at: Point) -> None:
+    """Take what is at a point with the mouse."""
+    await page.mouse.move(*at)
     await page.mouse.down()
-    await page.mouse.move(x + 8, y + 4, steps=3)
+    await page.mouse.move(at[0] + 8, at[1] + 4, steps=3)
+
+
+async def take_card(page: Page, task: dict[str, Any]) -> None:
+    await take(page, await point_in(page.locator(f"#task-{task['id']}"), 0.1, 0.85))
 
 
 async def hover(page: Page, to: Point) -> None:
@@ -80,7 +83,7 @@ async def test_a_card_can_be_dropped_anywhere_in_a_column(
     task, other = site.create_task(board, "Is moved"), site.create_task(board, "Stands there")
     site.update_task(board, other, status="in_progress")
     async with site.open_page(f"/boards/{board['id']}") as page:
-        await take(page, task)
+        await take_card(page, task)
         target = await point_in(column(page, status), 0.5, share)
         await hover_until_marked(page, target, column(page, status))
         async with page.expect_response("**/moves*"):
@@ -93,7 +96,7 @@ async def test_a_card_that_is_dropped_outside_stays(site: LiveSite) -> None:
     board = site.create_board("Dropped outside")
     task = site.create_task(board, "Stays")
     async with site.open_page(f"/boards/{board['id']}") as page:
-        await take(page, task)
+        await take_card(page, task)
         await hover(page, await point_in(column(page, "review"), 0.5, 0.5))
         await drop(page, await point_in(page.locator("h1"), 0.5, 0.5))
         await expect(page.locator("#column-inbox .card")).to_have_count(1)
@@ -107,7 +110,7 @@ async def test_dragging_to_the_edge_of_a_column_scrolls_it(site: LiveSite) -> No
         site.update_task(board, site.create_task(board, f"Task {number}"), status="review")
     task = site.create_task(board, "Is moved")
     async with site.open_page(f"/boards/{board['id']}") as page:
-        await take(page, task)
+        await take_card(page, task)
         await hover(page, await point_in(column(page, "review"), 0.5, 0.5))
         end = await point_in(column(page, "review"), 0.5, 0.985)
         await hover_until_scrolled(page, end, "> 400")
@@ -121,7 +124,7 @@ async def test_dragging_to_the_edge_of_the_window_scrolls_the_board(site: LiveSi
     board = site.create_board("Narrow")
     task = site.create_task(board, "Is moved")
     async with site.open_page(f"/boards/{board['id']}?done=1", **NARROW) as page:
-        await take(page, task)
+        await take_card(page, task)
         x, y = await point_in(page.locator(".board"), 0.985, 0.5)
         await hover(page, (x - 60, y))
         await hover(page, (x, y))
@@ -143,7 +146,7 @@ async def test_a_card_is_dragged_to_a_place_for_all_viewers(site: LiveSite) -> N
         site.open_page(f"/boards/{board['id']}") as page,
         site.open_page(f"/boards/{board['id']}") as other,
     ):
-        await take(page, made["Fourth"])
+        await take_card(page, made["Fourth"])
         second = await point_in(page.locator(f"#task-{made['Second']['id']}"), 0.5, 0.2)
         await hover(page, second)
         async with page.expect_response("**/moves*"):
@@ -183,7 +186,7 @@ async def test_a_card_lands_where_it_is_dropped_however_quickly(
     async with site.open_page(f"/boards/{board['id']}", has_own_context=True) as page:
         titles = page.locator("#column-inbox h3 a")
         await page.clock.install()
-        await take(page, tasks["Fourth"])
+        await take_card(page, tasks["Fourth"])
         await expect(page.locator("[data-used]")).to_be_attached()
         await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 1"))
         await hover(page, await point_in(page.locator(f"#task-{tasks['Third']['id']}"), 0.5, 0.2))
@@ -214,7 +217,7 @@ async def test_a_dragged_card_shows_where_it_will_land(
     async with site.open_page(f"/boards/{board['id']}", has_own_context=True) as page:
         titles = page.locator("#column-inbox h3 a")
         await page.clock.install()
-        await take(page, tasks["Taken"])
+        await take_card(page, tasks["Taken"])
         await expect(page.locator("[data-used]")).to_be_attached()
         await page.clock.pause_at(await page.evaluate("Date.now() / 1000 + 1"))
         target = await point_in(page.locator(f"#task-{tasks[onto]['id']}"), 0.5, share)

@@ -1,10 +1,12 @@
 """The boards of the sidebar in a browser: dragged, moved by keys, and never in the way."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.browser.test_board_drops import hover, point_in, take
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import overflows_horizontally
 
@@ -55,7 +57,11 @@ async def test_pinned_boards_are_moved_by_keys_buttons_and_dragging(site: LiveSi
         await expect(page.get_by_label("Arrange boards")).to_be_focused()
         await expect(page.get_by_role("button", name=f"Move {third} up")).to_be_hidden()
         await expect_order(page, [second, third, first])
-        await pins.nth(2).drag_to(pins.first, target_position={"x": 40, "y": 3})
+        await take(page, await point_in(pins.nth(2), 0.3, 0.5))
+        async with asyncio.timeout(60):
+            while await pins.first.inner_text() != first:
+                await hover(page, await point_in(page.locator("#rail-pinned"), 0.3, 0.005))
+        await page.mouse.up()
         await expect_order(page, [first, second, third])
 
 
