@@ -25,6 +25,9 @@ from core.config.installation import COMMAND, PROJECT_ROOT
 from core.config.settings import Settings
 
 SCRIPTS = PROJECT_ROOT / "migrations"
+NO_REVISION = "none"
+BASELINE = "0109"  # the schema of release 1.0.0
+LAST_CHECKOUT_BEFORE_BASELINE = "25086fe3"
 MIGRATION_LOCK_KEY = 7_265_102  # advisory lock that serializes processes that migrate
 
 IS_AUDIT_FUNCTION_PUBLIC = """
@@ -56,12 +59,12 @@ async def migrate_database(settings: Settings) -> str:
 async def get_revisions(settings: Settings) -> tuple[str, str]:
     """Return the version of the database and the newest version of this checkout."""
     revision = await _run_on_connection(settings, _get_revision)
-    return revision, _load_scripts().get_current_head() or "none"
+    return revision, _load_scripts().get_current_head() or NO_REVISION
 
 
-async def has_known_revision(settings: Settings) -> bool:
-    """Return whether this checkout has a migration for the version of the database."""
-    return await _run_on_connection(settings, _get_revision) in _known_revisions()
+async def find_revision_problem(settings: Settings) -> str:
+    """Return a sentence if this installation cannot migrate the database, else an empty text."""
+    return await _run_on_connection(settings, lambda it: _find_revision_problem(_get_revision(it)))
 
 
 async def ensure_migrated(settings: Settings) -> None:
@@ -113,16 +116,14 @@ def find_outdated_revision(connection: Connection) -> str:
 
 
 def _get_revision(connection: Connection) -> str:
-    return MigrationContext.configure(connection).get_current_revision() or "none"
+    return MigrationContext.configure(connection).get_current_revision() or NO_REVISION
 
 
 def _upgrade_to_head(connection: Connection) -> str:
     connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK_KEY})
     if outdated := find_outdated_revision(connection):
-        if outdated != "none" and outdated not in _known_revisions():
-            raise CommandError(
-                f"The database is at version {outdated}, newer than this installation."
-            )
+        if outdated != NO_REVISION and (problem := _find_revision_problem(outdated)):
+            raise CommandError(problem)
         config = Config()  # pyproject.toml is not in a wheel
         config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
         config.attributes["connection"] = connection
@@ -132,8 +133,17 @@ def _upgrade_to_head(connection: Connection) -> str:
     return _get_revision(connection)
 
 
-def _known_revisions() -> set[str]:
-    return {script.revision for script in _load_scripts().walk_revisions()}
+def _find_revision_problem(revision: str) -> str:
+    if revision == NO_REVISION:
+        return "It is not a database of Mission Control."
+    if revision in {script.revision for script in _load_scripts().walk_revisions()}:
+        return ""
+    if revision < BASELINE:
+        return (
+            f"The database is at version {revision}, from before release 1.0.0. Start the checkout "
+            f"of commit {LAST_CHECKOUT_BEFORE_BASELINE} with it once, and then this version."
+        )
+    return f"The database is at version {revision}, newer than this installation."
 
 
 def _load_scripts() -> ScriptDirectory:

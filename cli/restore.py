@@ -19,7 +19,7 @@ from cli.command import (
     run_command,
 )
 from cli.database import open_database
-from cli.migrate import find_key_problem, has_known_revision, migrate_database
+from cli.migrate import find_key_problem, find_revision_problem, migrate_database
 from cli.postgres_programs import (
     FIRST_INCOMPATIBLE_MAJOR,
     MAINTENANCE_DATABASES,
@@ -144,11 +144,8 @@ async def _replace_database(
         await server.execute(f"create database {restored} template template0")
         options = ("--exit-on-error", "--no-owner", "--no-privileges", str(file))
         await asyncio.to_thread(programs.run_program, "pg_restore", *options, dsn=restored_dsn)
-        if not await has_known_revision(settings.with_database(restored_dsn)):
-            raise CommandError(
-                "This backup is not of Mission Control, or of a newer version than this one: "
-                "nothing was changed."
-            )
+        if problem := await find_revision_problem(settings.with_database(restored_dsn)):
+            raise CommandError(f"This backup cannot be restored. {problem} Nothing was changed.")
         async with server.transaction():
             await server.execute(f"alter database {current} rename to {replaced}")
             await server.execute(f"alter database {restored} rename to {current}")

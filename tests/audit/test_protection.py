@@ -153,15 +153,16 @@ async def test_a_setting_does_not_allow_another_role_to_delete_records(
         await role.execute("delete from audit_records")
 
 
-async def test_a_role_with_default_rights_cannot_change_the_audit_after_the_migration(
+async def test_a_role_with_default_rights_cannot_change_the_audit_after_migrating(
     isolated_settings: Settings,
 ) -> None:
     engine = create_async_engine(isolated_settings.sqlalchemy_url)
     config = Config(toml_file=ROOT / "pyproject.toml")
 
-    def migrate_again(connection: Any) -> None:
+    def migrate_empty_database(connection: Any) -> None:
         config.attributes["connection"] = connection
-        command.downgrade(config, "0027")
+        connection.execute(text("drop schema public cascade"))
+        connection.execute(text("create schema public"))
         connection.execute(text(f"create role {ROLE}"))
         grant = f"alter default privileges grant all on tables to {ROLE}"
         connection.execute(text(grant))
@@ -170,7 +171,7 @@ async def test_a_role_with_default_rights_cannot_change_the_audit_after_the_migr
 
     rights = f"select has_table_privilege('{ROLE}', 'audit_records', '{{}}')"
     async with engine.connect() as connection, connection.begin() as transaction:
-        await connection.run_sync(migrate_again)
+        await connection.run_sync(migrate_empty_database)
         found = {
             right: await connection.scalar(text(rights.format(right)))
             for right in ("select", "insert", "update", "delete", "truncate", "trigger")

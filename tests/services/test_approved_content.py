@@ -4,12 +4,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from alembic import command
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from core.clock import now
 from core.errors import Conflict
-from models import Approval, ApprovalTask, EventType, Status
+from models import ApprovalTask, EventType, Status
 from services import approvals, boards, tasks
 from services.approvals import ApprovalCreate
 from tests.support.approval_helpers import (
@@ -19,7 +18,6 @@ from tests.support.approval_helpers import (
     decide_approval,
     list_recorded_events,
 )
-from tests.support.migration import migrate
 
 DONE = {"status": "done"}
 
@@ -380,39 +378,3 @@ async def test_the_words_of_the_requester_are_not_the_headline(session, world, b
         if one.type is EventType.APPROVAL_REQUESTED
     ]
     assert event.data["question"] == detail.question
-
-
-STRIP_TRASH = """
-    update trash set rows = jsonb_set(rows, '{approvals}',
-        (select jsonb_agg(stored - array['request_count', 'action_hash', 'requested_hash'])
-         from jsonb_array_elements(rows -> 'approvals') as stored))
-"""
-
-
-async def test_approvals_from_before_the_migration_allow_nothing(
-    isolated_settings, isolated_transaction, isolated_world
-) -> None:
-    world = isolated_world
-    kept, deleted = world.make_task("Kept"), world.make_task("Deleted")
-    rows = [*world.make_approval(kept, status=APPROVED), *world.make_approval(deleted)]
-    async with isolated_transaction() as session:
-        world.board.require_approval_for_done = True
-        session.add_all([await session.merge(row) for row in (kept, deleted, *rows)])
-    async with isolated_transaction() as session:
-        board = await boards.lock_board(session, world.alice, world.board.id)
-        await tasks.delete_task(session, world.alice, board, deleted.id)
-    url = isolated_settings.sqlalchemy_url
-    await migrate(url, command.downgrade, "0024")
-    async with isolated_transaction() as session:
-        await session.execute(text(STRIP_TRASH))
-    await migrate(url, command.upgrade, "head")
-    async with isolated_transaction() as session:
-        board = await boards.lock_board(session, world.alice, world.board.id)
-        await tasks.restore_task(session, world.alice, board, deleted.id)
-        stored = (await session.scalars(select(Approval))).all()
-        assert [(one.request_count, one.action_hash) for one in stored] == [(1, None)] * 2
-        with pytest.raises(Conflict) as raised:
-            await tasks.update_task(
-                session, world.alice, board, kept.id, tasks.TaskUpdate.of(**DONE)
-            )
-        assert raised.value.details["reason"] == "unknown_content"

@@ -6,7 +6,6 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from alembic import command
 from sqlalchemy import delete, func, select, text, update
 
 from core.clock import now
@@ -23,7 +22,6 @@ from models import (
     NotificationKind,
     Status,
     Tag,
-    Task,
 )
 from services import (
     activity,
@@ -41,7 +39,6 @@ from services.approvals import ApprovalCreate
 from services.tags import TagCreate
 from services.tasks import TaskCreate
 from tests.support.memory_rows import create_group_of, make_group_note, make_note
-from tests.support.migration import migrate
 from worker.periodic import CounterRepair, next_repair
 
 
@@ -313,32 +310,6 @@ async def test_a_worker_repairs_ten_minutes_after_its_start_and_again_after_a_fa
         await repair.run_if_due()
     assert await repair.run_if_due() == datetime(2026, 3, 19, 3, tzinfo=UTC)
     assert runs == [at, at]
-
-
-async def test_the_upgrade_counts_what_exists(
-    isolated_settings, isolated_transaction, isolated_world
-) -> None:
-    """An existing data folder is upgraded; later changes are counted from there."""
-    world = isolated_world
-    async with isolated_transaction() as session:
-        deleted_id = await work(session, world)
-        before = await read_counts(session, world.board)
-    url = isolated_settings.sqlalchemy_url
-    await migrate(url, command.downgrade, "0031")
-    async with isolated_transaction() as session:
-        left = "select count(*) from pg_trigger where tgname like 'count_%'"
-        assert await session.scalar(text(left)) == 0
-        moved = update(Task).where(Task.status == Status.REVIEW)
-        await session.execute(moved.values(status=Status.INBOX))
-    await migrate(url, command.upgrade, "head")
-    inbox, in_progress, review, *others = before
-    async with isolated_transaction() as session:
-        expected = (inbox + 1, in_progress, review - 1, *others)
-        assert await read_counts(session, world.board) == expected
-        assert await counters.repair_counters(session) == []
-        board = await boards.lock_board(session, world.alice, world.board.id)
-        await tasks.restore_task(session, world.alice, board, deleted_id)
-        assert await counters.repair_counters(session) == []
 
 
 async def test_blocked_tasks_are_counted_through_every_change(session, world) -> None:

@@ -5,7 +5,6 @@ import signal
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from alembic import command
 from sqlalchemy import func, select, text, update
 
 from core.clock import now
@@ -18,7 +17,6 @@ from models import (
 )
 from services import approvals
 from services.approval_actions import hash_action
-from tests.support.migration import migrate
 from tests.support.worker_harness import (
     APPROVED,
     NOTIFIED_ONLY,
@@ -85,31 +83,6 @@ async def test_the_next_finalization_is_that_of_the_earliest_decision(
     await approve(isolated_transaction, isolated_world, third, undo_seconds=0)
     async with isolated_transaction() as session:
         assert await approvals.find_next_finalization(session) == expected
-
-
-async def test_removing_the_job_queue_loses_no_pending_finalization(
-    isolated_settings, isolated_transaction, isolated_world
-) -> None:
-    """The job of the former queue only named a board; the approval itself says what is due."""
-    [id] = await request_approvals(isolated_transaction, isolated_world)
-    await approve(isolated_transaction, isolated_world, id, undo_seconds=0.1)
-    queued = (
-        "insert into pgqueuer (priority, status, entrypoint, payload)"
-        " values (0, 'queued', 'settle_approvals', '{}')"
-    )
-    await migrate(isolated_settings.sqlalchemy_url, command.downgrade, "0023")
-    async with isolated_transaction() as session:
-        await session.execute(text(queued))
-    await migrate(isolated_settings.sqlalchemy_url, command.upgrade, "head")
-    async with isolated_transaction() as session:
-        left = "select count(*) from pg_class where relname like '%pgqueuer%'"
-        assert await session.scalar(text(left)) == 0
-        left = "select count(*) from pg_proc where proname like '%pgqueuer%'"
-        assert await session.scalar(text(left)) == 0
-        left = "select count(*) from pg_type where typname like '%pgqueuer%'"
-        assert await session.scalar(text(left)) == 0
-    async with running_worker(isolated_settings, intervals=NOTIFIED_ONLY):
-        await until(are_approved(isolated_transaction, id), seconds=5)
 
 
 async def test_a_decision_is_finalized_when_its_undo_time_is_over(

@@ -1,19 +1,15 @@
 """The manual order of the tasks in a column."""
 
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from alembic import command
 from sqlalchemy import func, select
 
-from core.clock import now
 from core.errors import NotFound
-from models import Event, EventType, Status, Task, new_id
-from services import boards, tasks
+from models import Event, EventType, Status, new_id
+from services import tasks
 from services.tasks import TaskPosition
 from services.tasks.positions import choose_rank_between
-from tests.support.migration import migrate
 
 
 async def add_column(session, world, titles):
@@ -23,11 +19,6 @@ async def add_column(session, world, titles):
         session.add(task)
         await session.flush()
     return made
-
-
-def make_old_task(board, title, moment, hours):
-    at = moment + timedelta(hours=hours - 9)
-    return Task(board_id=board.id, title=title, created_at=at, updated_at=at)
 
 
 async def list_titles(session, world):
@@ -98,30 +89,6 @@ async def test_a_restored_task_is_where_it_was(session, world) -> None:
     await tasks.delete_task(session, world.alice, world.board, made["c"].id)
     await tasks.restore_task(session, world.alice, world.board, made["c"].id)
     assert await list_titles(session, world) == "acb"
-
-
-async def test_the_migration_keeps_the_order(
-    isolated_transaction, isolated_settings, isolated_world
-) -> None:
-    board, moment = isolated_world.board, now()
-    done = {"board_id": board.id, "status": Status.DONE, "updated_at": moment}
-    rows = [
-        *(make_old_task(board, title, moment, hours) for hours, title in enumerate("cba")),
-        Task(title="early", created_at=moment, done_at=moment - timedelta(days=1), **done),
-        Task(title="late", created_at=moment - timedelta(days=9), done_at=moment, **done),
-    ]
-    async with isolated_transaction() as session:
-        session.add_all(rows)
-        await session.flush()
-        await tasks.delete_task(session, isolated_world.alice, board, rows[0].id)
-    await migrate(isolated_settings.sqlalchemy_url, command.downgrade, "0039")
-    await migrate(isolated_settings.sqlalchemy_url, command.upgrade, "head")
-    async with isolated_transaction() as session:
-        locked = await boards.lock_board(session, isolated_world.alice, board.id)
-        await tasks.restore_task(session, isolated_world.alice, locked, rows[0].id)
-        inbox, *_, finished = await tasks.list_board_columns(session, locked)
-    assert [card.title for card in inbox.cards] == ["a", "b", "c"]
-    assert [card.title for card in finished.cards] == ["late", "early"]
 
 
 async def test_there_is_always_a_place_between_two_tasks(session, world) -> None:
