@@ -54,6 +54,12 @@ window.boardDrawer = (() => {
     return true;
   };
 
+  // A board that is filtered or sorted keeps the open task in the address, also if its response arrives late.
+  document.addEventListener("htmx:before:history:update", ({ detail: { history: change } }) => {
+    const board = currentBoard(), { pathname, search } = new URL(change.path, location.href);
+    if (!board || drawer().hidden || pathname !== board.path || !location.pathname.startsWith(`${board.path}/tasks/`)) return;
+    change.path = location.pathname + search;
+  });
   document.addEventListener("click", (event) => {
     const closer = event.target.closest("[data-close-drawer]");
     if (!closer || event.metaKey || event.ctrlKey || event.shiftKey) return;

@@ -192,6 +192,23 @@ async def test_links_of_cards_that_stay_have_the_new_filter(site: LiveSite) -> N
         await page.get_by_role("link", name="Show all").click()
         await expect(page.locator("#column-inbox h3 a")).to_have_text(["Hang it", "Paint the door"])
         await expect(link).to_have_attribute("href", f"/boards/{board['id']}/tasks/{task['id']}")
+        await expect(page).to_have_url(re.compile(rf"/tasks/{task['id']}$"))
+
+
+async def test_a_filter_that_answers_late_keeps_the_opened_task(site: LiveSite) -> None:
+    board = site.create_board("Late filter")
+    task = site.create_task(board, "Paint the door")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        held = HeldResponse()
+        await held.hold(page, "q=door")
+        await page.get_by_label("Filter tasks").fill("door")
+        await asyncio.wait_for(held.arrived.wait(), 60)
+        # The field keeps the focus: with a change of the field it would send another request.
+        await page.locator(f"#task-{task['id']} h3 a").evaluate("link => link.click()")
+        await expect(page).to_have_url(re.compile(rf"/tasks/{task['id']}$"))
+        held.released.set()
+        await expect(page).to_have_url(re.compile(rf"/tasks/{task['id']}\?q=door$"))
+        await expect(page.locator("#drawer")).to_contain_text("Paint the door")
 
 
 async def test_a_board_that_lost_a_card_that_it_named_is_completed(site: LiveSite) -> None:
