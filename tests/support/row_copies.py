@@ -26,6 +26,8 @@ PLAIN_REFERENCES = {
     "approval_id": "approvals",
 }
 """Tables to which some columns refer without a foreign key."""
+TOKEN_PREFIX = "prefix"
+"""A column by which tokens are found: it need not be unique, but hardly two have the same."""
 MAX_LENGTH = 40  # characters of a copied text that must be unique
 
 Conditions = Mapping[str, str]  # by table: which rows are copied, for example "name = 'Garden'"
@@ -147,6 +149,7 @@ def _list_distinct_columns(table: Table, copied_ids: set[str]) -> list[Column]:
     """Return a column of each unique key that would else be the same in the copy."""
     keys = [list(one.columns) for one in table.constraints if isinstance(one, UniqueConstraint)]
     keys += [list(one.columns) for one in table.indexes if one.unique]
+    keys += [[one] for one in table.columns if one.name == TOKEN_PREFIX]
     found = []
     for key in keys:
         free = [one for one in key if not one.foreign_keys and one.name != "id"]
@@ -166,6 +169,8 @@ def _make_distinct(table: Table, column: Column) -> str:
         return _copy_id(column.name)
     if column.name.endswith(("hash", "sha256")):
         return f"encode(sha256(convert_to({value} || n || {SALT}, 'UTF8')), 'hex')"
+    if column.name == TOKEN_PREFIX:
+        return f"left(md5(t.id::text || n || {SALT}), length({value}))"
     return f"left({value}, {MAX_LENGTH}) || left(md5(t.id::text || n || {SALT}), 16)"
 
 
