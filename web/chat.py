@@ -1,22 +1,20 @@
 """The chat of a board."""
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
-from models import Agent, ReadKind
+from models import Board, ReadKind
 from services import agents, events, memory, messages, presence
 from services.memory import NoteCreate
 from web.auth.viewer import current_member
 from web.boards import presenter
 from web.boards.views import board_access, board_for_update
-from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
+from web.notes.note_pages import NOTES_PER_PAGE, load_authors, load_note_page
 from web.notes.views import mark_notes_read
 from web.tasks.conversation import SINCE_PARAMETER
 from web.ui import forms
@@ -32,11 +30,14 @@ async def show_chat(request: Request) -> Response:
     return await _render_chat(request, forms.Form())
 
 
-def _build_mention(request: Request, agents_by_id: Mapping[UUID, Agent]) -> str:
+async def _build_mention(request: Request, source: Source, board: Board) -> str:
     """Return the beginning of a message to the agent in the address, or ""."""
     agent_id = forms.parse_id(request.query_params.get("to"))
-    agent = agents_by_id.get(agent_id) if agent_id else None
-    mention = messages.find_mention(agent, agents_by_id.values()) if agent else None
+    if agent_id is None:
+        return ""
+    board_agents = await agents.list_board_agents(source, board)
+    agent = next((one for one in board_agents if one.id == agent_id), None)
+    mention = messages.find_mention(agent, board_agents) if agent else None
     return f"@{mention} " if mention else ""
 
 
@@ -86,7 +87,7 @@ async def _render_chat(request: Request, form: forms.Form) -> Response:
         board = context["board"]
         context["other_viewers"] = await presenter.list_other_viewers(source, board, request.user)
         context["is_lead_missing"] = "unheard" in request.query_params
-        context["mention"] = _build_mention(request, context["agents_by_id"])
+        context["mention"] = await _build_mention(request, source, board)
         context |= await presenter.load_pause_notice(source, board, request.user)
     if is_part_request(request):
         response = render_part(
@@ -126,7 +127,6 @@ async def _load_chat(request: Request, source: Source) -> dict[str, Any]:
     read_up_to = await presence.find_read_position(source, user, board, kind=ReadKind.CHAT)
     since = read_up_to if given is None else min(forms.parse_number(given), read_up_to or 0)
     new_messages = await presence.list_chat_messages_after(source, user, board, since or 0)
-    board_agents = await agents.list_board_agents(source, board)
     page = await load_note_page(
         source, memory.board_scope(board), request.query_params, is_chat=True
     )
@@ -135,8 +135,8 @@ async def _load_chat(request: Request, source: Source) -> dict[str, Any]:
     return {
         "board": board,
         "can_write": access.can_write,
-        "agents_by_id": {agent.id: agent for agent in board_agents},
-        "lead": next((agent for agent in board_agents if agent.is_board_lead), None),
+        "agents_by_id": await load_authors(source, page.notes, [board]),
+        "lead": await agents.find_board_lead(source, board),
         "last_seq": last_seq,
         "notes": page.notes,
         "chat_messages": list(reversed(page.notes.items)),

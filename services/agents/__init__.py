@@ -86,6 +86,8 @@ from services.agents.queries import (
     count_online_agents,
     find_agent_by_name,
     find_board_lead,
+    find_first_agent,
+    find_first_worker,
     get_agent,
     get_board_agent,
     get_visible_agent,

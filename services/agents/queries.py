@@ -358,6 +358,31 @@ async def find_board_lead(source: Source, board: Board) -> Agent | None:
     return await BOARD_LEAD.first(source, board_id=board.id)
 
 
+async def find_first_agent(source: Source, member: Member) -> Agent | None:
+    """Return an agent that has called, or else the oldest one, of the member's readable boards."""
+    parameters = boards.access_parameters(member)
+    called = await CALLED_AGENT.first(source, **parameters)
+    return called or await OLDEST_AGENT.first(source, **parameters)
+
+
+ON_READABLE_BOARDS = IN_ORGANIZATION.where(Agent.board_id.in_(boards.READABLE_BOARD_IDS))
+CALLED_AGENT: Query[Agent] = Query(
+    ON_READABLE_BOARDS.where(Agent.last_seen_at.is_not(None)).limit(1), itemgetter(0)
+)
+OLDEST_AGENT: Query[Agent] = Query(
+    ON_READABLE_BOARDS.order_by(Agent.created_at, Agent.id).limit(1), itemgetter(0)
+)
+
+
+async def find_first_worker(source: Source, board: Board) -> Agent | None:
+    """Return the first agent of a board by name that is not its lead, if there is one."""
+    return await FIRST_WORKER.first(source, board_id=board.id)
+
+
+FIRST_WORKER: Query[Agent] = Query(
+    ON_BOARD.where(Agent.is_board_lead.is_(False)).order_by(Agent.name, Agent.id).limit(1),
+    itemgetter(0),
+)
 MAX_HELD_SHOWN = 8  # of the agents of a board that are held
 
 

@@ -110,13 +110,31 @@ class BoardSummary:
         return sum(self.task_counts.values())
 
 
-async def list_board_summaries(source: Source, member: Member) -> Sequence[BoardSummary]:
-    """Return summaries of the boards that the member may read, by name, in one statement."""
-    return await BOARD_SUMMARIES.fetch(source, **access_parameters(member))
+async def find_changeable_board(source: Source, member: Member) -> Board | None:
+    """Return the first board by name that the member may change, or None."""
+    return await CHANGEABLE_BOARD.first(source, **access_parameters(member))
+
+
+async def list_boards_of_group(source: Source, member: Member, group_id: UUID) -> Sequence[Board]:
+    """Return the boards of a group that the member may read, by name."""
+    return await BOARDS_OF_GROUP.fetch(source, group_id=group_id, **access_parameters(member))
+
+
+class GroupCounts(NamedTuple):
+    """The numbers of the boards of a group that a member may read, and of their open tasks."""
+
+    boards: int
+    open_tasks: int
+
+
+async def count_boards_of_groups(source: Source, member: Member) -> Mapping[UUID, GroupCounts]:
+    """Return the numbers of each group that has boards which the member may read, by group."""
+    rows = await COUNTS_OF_GROUPS.fetch(source, **access_parameters(member))
+    return {group_id: GroupCounts(*numbers) for group_id, *numbers in rows}
 
 
 async def find_board_summary(source: Source, member: Member, board_id: UUID) -> BoardSummary | None:
-    """Return one of the same summaries; None for a board that is not among them."""
+    """Return the summary of a board that the member may read, or None."""
     return await BOARD_SUMMARY.first(source, board_id=board_id, **access_parameters(member))
 
 
@@ -147,9 +165,33 @@ def _build_summary(row: Sequence[Any]) -> BoardSummary:
     return BoardSummary(*row[:4], dict(zip(counters.TASK_COUNTS, row[4:], strict=True)))
 
 
-BOARD_SUMMARIES: Query[BoardSummary] = Query(SUMMARIES.order_by(*BY_NAME), _build_summary)
 BOARD_SUMMARY: Query[BoardSummary] = Query(
     SUMMARIES.where(Board.id == bindparam("board_id", type_=Board.id.type)), _build_summary
+)
+
+
+CHANGEABLE_BOARD: Query[Board] = Query(
+    select(Board)
+    .join(_visible, _visible.c.id == Board.id)
+    .where(_visible.c.writes)
+    .order_by(*BY_NAME)
+    .limit(1),
+    itemgetter(0),
+)
+BOARDS_OF_GROUP: Query[Board] = Query(
+    select(Board)
+    .where(Board.board_group_id == bindparam("group_id"), Board.id.in_(READABLE_BOARD_IDS))
+    .order_by(*BY_NAME),
+    itemgetter(0),
+)
+OPEN_TASKS = func.coalesce(
+    sum((counters.TASK_COUNTS[status] for status in OPEN_STATUSES), literal_column("0")), 0
+)
+COUNTS_OF_GROUPS: Query[tuple[UUID, int, int]] = Query(
+    select(Board.board_group_id, func.count(), func.sum(OPEN_TASKS))
+    .outerjoin(BoardCounts, BoardCounts.board_id == Board.id)
+    .where(Board.board_group_id.is_not(None), Board.id.in_(READABLE_BOARD_IDS))
+    .group_by(Board.board_group_id)
 )
 
 
@@ -166,9 +208,7 @@ class BoardSort(StrEnum):
 BY_NAME_REVERSED = (func.lower(Board.name).desc(), Board.created_at, Board.id.desc())
 SORT_KEYS: Mapping[BoardSort, SQLColumnExpression[Any]] = {
     BoardSort.GROUP: func.lower(BoardGroup.name),
-    BoardSort.TASKS: func.coalesce(
-        sum((counters.TASK_COUNTS[status] for status in OPEN_STATUSES), literal_column("0")), 0
-    ),
+    BoardSort.TASKS: OPEN_TASKS,
     BoardSort.AGENTS: AGENT_COUNT,
     BoardSort.UPDATED: Board.updated_at,
 }

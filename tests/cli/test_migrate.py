@@ -53,7 +53,9 @@ async def test_the_tables_are_created_in_the_schema_of_the_database(
             )
             == '"Odd schema"'
         )
-        organization = "insert into organizations (id, name, is_demo, created_at, updated_at) values (gen_random_uuid(), 'Odd', false, now(), now())"
-        assert await connection.execute(organization)
+        await connection.execute(
+            "insert into organizations (id, name, is_demo, created_at, updated_at)"
+            " values (gen_random_uuid(), 'Odd', false, now(), now())"
+        )
     finally:
         await connection.close()

@@ -38,6 +38,7 @@ from tests.support.board_helpers import (
 )
 from tests.support.board_rows import make_task
 from tests.support.credentials import authenticate_agent
+from tests.support.memory_rows import create_group_of
 from tests.support.people_rows import token_secret
 from tests.support.statement_counter import count_statements
 from tests.support.world import World
@@ -232,9 +233,12 @@ async def test_board_summaries_take_one_statement(session: AsyncSession, world: 
     await session.execute(updating.values(status=AgentStatus.UPDATING))
     member = await load_member(session, world.alice_member)
     with count_statements(await session.connection()) as statements:
-        garden, launch = await boards.list_board_summaries(session, member)
+        listed = await boards.list_board_page(session, member, Paging(50))
     assert len(statements) == 1
-    assert await boards.find_board_summary(session, member, launch.board.id) == launch
+    garden, launch = listed.page.items
+    found = await boards.find_board_summary(session, member, launch.board.id)
+    assert found
+    assert (found.board.id, found.task_counts) == (launch.board.id, launch.task_counts)
     assert (launch.board.name, launch.group_name, launch.can_write) == ("Launch", "Birds", True)
     assert launch.agent_count == 3
     assert launch.task_counts == {"inbox": 1, "in_progress": 0, "review": 0, "done": 2}
@@ -285,15 +289,23 @@ async def test_a_page_of_boards_has_only_readable_ones(session: AsyncSession, wo
             assert found.board_count == len(names)
 
 
-async def test_summaries_include_readable_boards_only(session: AsyncSession, world: World) -> None:
-    for member, names in [
-        (world.bob_member, [("Launch", True)]),
-        (world.rita_member, [("Launch", False)]),
-        (world.dana_member, []),
-        (world.charlie_member, [("Charlie's board", True)]),
+async def test_numbers_are_those_of_readable_boards_only(
+    session: AsyncSession, world: World
+) -> None:
+    group = await create_group_of(session, world.board)
+    session.add(world.make_task("Open"))
+    for member, sees, changes in [
+        (world.bob_member, "Launch", "Launch"),
+        (world.rita_member, "Launch", None),
+        (world.dana_member, None, None),
+        (world.charlie_member, None, "Charlie's board"),
     ]:
         member = await load_member(session, member)
-        found = await boards.list_board_summaries(session, member)
-        assert [(one.board.name, one.can_write) for one in found] == names
+        found = await boards.find_changeable_board(session, member)
+        assert (found and found.name) == changes
         launch = await boards.find_board_summary(session, member, world.board.id)
-        assert (launch is not None) == ("Launch" in dict(names))
+        assert (launch and launch.board.name) == sees
+        counts = await boards.count_boards_of_groups(session, member)
+        assert counts == ({group.id: (1, 1)} if sees else {})
+        of_group = await boards.list_boards_of_group(session, member, group.id)
+        assert [board.name for board in of_group] == ([sees] if sees else [])

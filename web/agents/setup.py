@@ -212,7 +212,6 @@ async def load_agent_setup(
         raise NotFound("agent_not_found", N_("This agent works on no board."))
     card = await load_agent_card(source, member, agent_id, settings)
     board = await boards.get_board(source, member, agent.board_id)
-    colleagues = await agents.list_board_agents(source, board)
     free = await tasks.list_tasks(
         source, board, Paging(limit=1), statuses=[Status.INBOX], unassigned=True
     )
@@ -222,8 +221,8 @@ async def load_agent_setup(
         agent=agent,
         token=token,
         task_id=UUID(free.items[0].id) if free.items else None,
-        lead=next((one for one in colleagues if one.is_board_lead), None),
-        worker=next((one for one in colleagues if not one.is_board_lead), None),
+        lead=await agents.find_board_lead(source, board),
+        worker=await agents.find_first_worker(source, board),
     )
     text = ""
     if token and agent.is_linked:

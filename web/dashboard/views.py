@@ -38,7 +38,6 @@ from web.dashboard.charts import build_key_metrics, format_value
 from web.gateways.presenter import describe_status, describe_status_evidence
 from web.gateways.session_presenter import SessionRow, build_session_rows
 from web.gateways.session_views import query_gateway
-from web.groups.presenter import list_boards_of_group
 from web.pickers import load_chosen
 from web.ui import forms
 from web.ui.layout import PageLayout, load_layout
@@ -309,7 +308,7 @@ async def load_board_ids(
     if address.group_id is None:
         return None
     group = await boards.get_group(source, member.user, address.group_id)
-    return {board.id for board in await list_boards_of_group(source, member, group.id)}
+    return {board.id for board in await boards.list_boards_of_group(source, member, group.id)}
 
 
 async def load_panels(

@@ -1,7 +1,7 @@
 """Data of board groups for the templates."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -12,9 +12,8 @@ from starlette.datastructures import QueryParams
 
 from core.db.reads import Source
 from core.paging import Paging
-from models import Agent, Board, BoardGroup, Member, Status
+from models import Agent, Board, BoardGroup, Member
 from services import agents, boards
-from services.boards import BoardSummary
 from web.ui.translation import _, ngettext
 
 PRESETS = {
@@ -77,26 +76,13 @@ async def list_all_groups(source: Source, member: Member) -> Sequence[BoardGroup
             return found
 
 
-async def list_boards_of_group(source: Source, member: Member, group_id: UUID) -> list[Board]:
-    """Return the boards of a group that the member may read, by name."""
-    summaries = await boards.list_board_summaries(source, member)
-    return [one.board for one in summaries if one.board.board_group_id == group_id]
-
-
 async def list_group_lines(source: Source, member: Member) -> Sequence[GroupLine]:
     """Return the groups that the member may read, by name."""
-    summaries: Mapping[UUID | None, list[BoardSummary]] = defaultdict(list)
-    for summary in await boards.list_board_summaries(source, member):
-        summaries[summary.board.board_group_id].append(summary)
+    counts = await boards.count_boards_of_groups(source, member)
     return [
-        GroupLine(group, len(summaries[group.id]), count_open_tasks(summaries[group.id]))
+        GroupLine(group, *counts.get(group.id, (0, 0)))
         for group in await list_all_groups(source, member)
     ]
-
-
-def count_open_tasks(summaries: Collection[BoardSummary]) -> int:
-    """Return the number of tasks of some boards that are not done."""
-    return sum(one.task_count - one.task_counts.get(Status.DONE, 0) for one in summaries)
 
 
 def group_agents_by_board(

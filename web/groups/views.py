@@ -20,8 +20,8 @@ from services.memory import NoteCreate
 from services.pickers import PickerKind, PickerPlace
 from web.auth.viewer import current_member
 from web.groups import presenter
-from web.groups.presenter import GroupView, list_boards_of_group
-from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
+from web.groups.presenter import GroupView
+from web.notes.note_pages import NOTES_PER_PAGE, load_authors, load_note_page
 from web.notes.views import mark_notes_read
 from web.pickers import load_chosen
 from web.ui import forms
@@ -228,8 +228,9 @@ async def _load_messages(request: Request) -> dict[str, Any]:
         access = await boards.get_group_permissions(source, request.user, group_id)
         scope = memory.group_scope(access.group)
         page = await load_note_page(source, scope, request.query_params, is_chat=True)
-        group_boards = await list_boards_of_group(source, current_member(request), group_id)
-        group_agents = await agents.list_agents_of_boards(source, group_boards)
+        member = current_member(request)
+        group_boards = await boards.list_boards_of_group(source, member, group_id)
+        authors = await load_authors(source, page.notes, group_boards)
     return {
         "group": access.group,
         "can_write": access.can_write,
@@ -237,7 +238,7 @@ async def _load_messages(request: Request) -> dict[str, Any]:
         "notes": page.notes,
         "formatted": await format_texts(one.note.content for one in page.notes.items),
         "page_query": page.position.query,
-        "agents_by_id": {agent.id: agent for agent in group_agents},
+        "agents_by_id": authors,
         "board_names": {board.id: board.name for board in group_boards},
         "page_size": NOTES_PER_PAGE,
     }

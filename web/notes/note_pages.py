@@ -1,13 +1,16 @@
 """Pages of the notes and chat messages of boards and groups, and the addresses of single ones."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
+from uuid import UUID
 
 from starlette.datastructures import QueryParams
 
 from core.db.reads import Source
 from core.paging import Page, Paging
-from services import memory
+from models import Agent, Board
+from services import agents, memory
 from services.memory import MemoryScope, NoteDetail
 from web.ui.list_addresses import ListPosition, find_page_around
 
@@ -34,6 +37,19 @@ async def load_note_page(
     paging = Paging(NOTES_PER_PAGE, position.offset)
     notes = await memory.list_notes(source, scope, paging, is_chat=is_chat)
     return NotePage(notes, position)
+
+
+async def load_authors(
+    source: Source, notes: Page[NoteDetail], found: Collection[Board]
+) -> Mapping[UUID, Agent]:
+    """Load those of the agents that wrote some notes which are on one of these boards, by id."""
+    if not found:
+        return {}
+    organization_id = next(iter(found)).organization_id
+    ids = {one.note.agent_id for one in notes.items if one.note.agent_id}
+    board_ids = {board.id for board in found}
+    authors = await agents.load_agents(source, organization_id, ids)
+    return {id: agent for id, agent in authors.items() if agent.board_id in board_ids}
 
 
 def build_note_path(owner: str, note_id: object, *, is_chat: bool) -> str:

@@ -1,6 +1,6 @@
 """The notes of a board or a group: show, add, change and delete them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,15 +13,14 @@ from core.db.reads import Source
 from core.errors import Forbidden
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from core.paging import Page
-from models import Agent, Board, GroupNote, Note
-from services import agents, boards, memory
+from models import Board, GroupNote, Note
+from services import boards, memory
 from services.memory import MemoryScope, NoteCreate, NoteDetail, NoteUpdate
 from services.notifications import OpenedPage
 from web.auth.viewer import current_member
 from web.boards import presenter
 from web.boards.views import board_access, board_for_update
-from web.groups.presenter import list_boards_of_group
-from web.notes.note_pages import NOTES_PER_PAGE, load_note_page
+from web.notes.note_pages import NOTES_PER_PAGE, load_authors, load_note_page
 from web.notifications.views import mark_page_read
 from web.ui import forms
 from web.ui.edit_conflicts import ConflictContext, render_conflict
@@ -50,7 +49,7 @@ class NoteOwner:
     scope: MemoryScope
     can_write: bool
     template: str
-    agents_by_id: Mapping[UUID, Agent]
+    boards: Sequence[Board]  # of whose agents the page shows the icons
     context: Mapping[str, Any]  # what the template of the page needs further
 
 
@@ -93,10 +92,11 @@ async def _render_notes(request: Request, form: forms.Form) -> Response:
 
 
 async def _load_notes(request: Request) -> dict[str, Any]:
-    """Load a page of notes, newest first, and the agents that can be their authors."""
+    """Load a page of notes, newest first, and the agents that wrote them."""
     async with open_reader(request) as source:
         owner = await load_owner(request, source)
         page = await load_note_page(source, owner.scope, request.query_params, is_chat=False)
+        authors = await load_authors(source, page.notes, owner.boards)
     return {
         "owner": owner,
         "notes": page.notes,
@@ -105,7 +105,7 @@ async def _load_notes(request: Request) -> dict[str, Any]:
             one.note.content for one in page.notes.items if not is_payload(one)
         ),
         "page_query": page.position.query,
-        "agents_by_id": owner.agents_by_id,
+        "agents_by_id": authors,
         "is_group": is_in_group(request),
         "page_size": NOTES_PER_PAGE,
         "at": owner.path,
@@ -153,7 +153,6 @@ async def lock_scope(request: Request, session: Session) -> MemoryScope:
 async def _load_board(request: Request, source: Source) -> NoteOwner:
     access = await board_access(request, source)
     board = access.board
-    board_agents = await agents.list_board_agents(source, board)
     viewers = await presenter.list_other_viewers(source, board, request.user)
     return NoteOwner(
         path=f"/boards/{board.id}/notes",
@@ -161,7 +160,7 @@ async def _load_board(request: Request, source: Source) -> NoteOwner:
         scope=memory.board_scope(board),
         can_write=access.can_write,
         template="notes/board.html",
-        agents_by_id={agent.id: agent for agent in board_agents},
+        boards=[board],
         context={"board": board, "other_viewers": viewers},
     )
 
@@ -170,15 +169,14 @@ async def _load_group(request: Request, source: Source) -> NoteOwner:
     group_id = forms.path_id(request, "group_id")
     access = await boards.get_group_permissions(source, request.user, group_id)
     group = access.group
-    group_boards = await list_boards_of_group(source, current_member(request), group_id)
-    group_agents = await agents.list_agents_of_boards(source, group_boards)
+    group_boards = await boards.list_boards_of_group(source, current_member(request), group_id)
     return NoteOwner(
         path=f"/groups/{group.id}/notes",
         name=group.name,
         scope=memory.group_scope(group),
         can_write=access.can_write,
         template="notes/group.html",
-        agents_by_id={agent.id: agent for agent in group_agents},
+        boards=group_boards,
         context={"group": group, "can_manage": access.is_admin and access.can_write},
     )
 

@@ -122,7 +122,6 @@ async def load_onboarding_state(source: Source, member: Member, board_id: UUID) 
     message = None
     if conversation is not None:
         message = await onboarding.find_last_message(source, board, conversation)
-    board_agents = await agents.list_board_agents(source, board)
     name = interviewer.agent.name if interviewer.agent else ""
     is_open = conversation is not None and conversation.is_open
     return OnboardingState(
@@ -130,7 +129,7 @@ async def load_onboarding_state(source: Source, member: Member, board_id: UUID) 
         conversation=conversation,
         interviewer=interviewer,
         last_message=message,
-        lead=next((one for one in board_agents if one.is_board_lead), None),
+        lead=await agents.find_board_lead(source, board),
         wait=build_wait(conversation, message, name, now(), zone) if conversation else None,
         brief=build_brief(
             conversation.transcript if conversation else EMPTY_TRANSCRIPT,

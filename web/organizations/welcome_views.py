@@ -5,7 +5,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Agent, Board, Member
 from services import agents, boards, coding_sessions, organizations
@@ -34,8 +33,8 @@ async def show_welcome(request: Request) -> Response:
     if step == "call":
         assert member is not None
         async with open_reader(request) as source:
-            cards = await agents.list_agent_cards(source, member)
-            agent = cards[0].agent
+            agent = await agents.find_first_agent(source, member)
+            assert agent is not None
             found = await coding_sessions.CONNECTIONS.first(source, agent_id=agent.id)
         path = connection_path(agent, found.client) if found else _first_call_path(agent)
         return RedirectResponse(path, 303)
@@ -115,17 +114,12 @@ async def _find_next_step(request: Request) -> str | None:
     if member is None:
         return "organization"
     async with open_reader(request) as source:
-        if await _find_first_board(source, member) is None:
+        if await boards.find_changeable_board(source, member) is None:
             return "board"
-        cards = await agents.list_agent_cards(source, member)
-    if not cards:
+        agent = await agents.find_first_agent(source, member)
+    if agent is None:
         return "agent"
-    return None if any(card.agent.last_seen_at for card in cards) else "call"
-
-
-async def _find_first_board(source: Source, member: Member) -> Board | None:
-    summaries = await boards.list_board_summaries(source, member)
-    return next((summary.board for summary in summaries if summary.can_write), None)
+    return None if agent.last_seen_at else "call"
 
 
 async def _render_step(request: Request, step: str, form: forms.Form) -> Response:
@@ -133,7 +127,7 @@ async def _render_step(request: Request, step: str, form: forms.Form) -> Respons
     board = None
     if member is not None:
         async with open_reader(request) as source:
-            board = await _find_first_board(source, member)
+            board = await boards.find_changeable_board(source, member)
     if step == "agent" and board is None:
         step = "board"
     first_task = EditedField("first_task", "", _("Say hello and tell what you can do"))

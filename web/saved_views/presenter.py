@@ -1,7 +1,8 @@
 """Saved views for the templates: the menu of a board page, and descriptions of views."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from starlette.datastructures import QueryParams
 
@@ -14,7 +15,7 @@ from web.boards.cards import STATUS_NAMES, name_priority
 from web.boards.list_groups import GROUPING_NAMES
 from web.boards.query_parameters import BoardAddress
 from web.ui.edited_fields import get_shown_hash
-from web.ui.forms import Form
+from web.ui.forms import Form, parse_id
 from web.ui.translation import N_, _, translate
 
 UNKNOWN_HASH = "-"  # of no query, so that saving is a conflict
@@ -118,11 +119,16 @@ class ViewMenu:
         return build_view_address(view).query
 
 
-async def load_assignee_names(source: Source, board: Board) -> Mapping[str, str]:
-    """Return the names of the agents and people of a board by id."""
-    found = await agents.list_board_agents(source, board)
+async def load_assignee_names(
+    source: Source, board: Board, queries: Iterable[str]
+) -> Mapping[str, str]:
+    """Return the names of the people of a board, and of the agents that views name, by id."""
+    addresses = [parse_view_query(query) for query in queries]
+    named = [(*one.list_values("agent"), *one.list_values("not_agent")) for one in addresses]
+    ids = {id for id in map(parse_id, chain.from_iterable(named)) if id}
+    found = await agents.load_agents(source, board.organization_id, ids)
     people = await boards.list_board_people(source, board)
-    return {str(one.id): one.name for one in (*found, *people)}
+    return {str(one.id): one.name for one in (*found.values(), *people)}
 
 
 def describe_view(query: str, names: Mapping[str, str]) -> str:

@@ -132,7 +132,8 @@ async def _render_views(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         access = await board_access(request, source)
         views = await saved_views.list_saved_views(source, request.user, access.board)
-        names = await load_assignee_names(source, access.board)
+        queries = [view.query for view in views]
+        names = await load_assignee_names(source, access.board, queries)
     return render_page(
         request,
         "saved_views/index.html",
@@ -152,9 +153,9 @@ async def _render_new_view(request: Request, form: forms.Form) -> Response:
     layout = await load_layout(request)
     async with open_reader(request) as source:
         access = await board_access(request, source)
-        names = await load_assignee_names(source, access.board)
-    address = BoardAddress.from_query(request.query_params)
-    query = form.value("query", address.view_query)
+        address = BoardAddress.from_query(request.query_params)
+        query = form.value("query", address.view_query)
+        names = await load_assignee_names(source, access.board, [query])
     return render_page(
         request,
         "saved_views/new.html",
@@ -173,9 +174,9 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
     async with open_reader(request) as source:
         board = (await board_access(request, source)).board
         views = await saved_views.list_saved_views(source, request.user, board)
-        names = await load_assignee_names(source, board)
-    view = _get_view(request, views)
-    queries = (view.query, form.value("query"))
+        view = _get_view(request, views)
+        queries = (view.query, form.value("query"))
+        names = await load_assignee_names(source, board, queries)
     about = ConflictContext(
         title=_("View “%(name)s”", name=view.name),
         back=f"{_list_path(board)}/{view.id}",
