@@ -1,7 +1,9 @@
-// Lists of which rows are loaded while they are scrolled: a link [data-more] loads those that follow in its [data-group].
+// Lists of which rows are loaded while they are scrolled: a link [data-more] loads those that follow in its [data-group],
+// before it can be seen, so that the groups below do not move on the screen.
 // Requests for a part with groups say how many rows each shows, if they are more than the first ones, so that the response
 // has as many. The header has at most MAX_LENGTH characters: names of tags are long when they are encoded.
 (() => {
+  const DISTANCE = "800px"; // from the visible part: less than the first rows of a group are high
   const HEADER = "List-Rows", FIRST_ROWS = 50, MAX_LENGTH = 4_000, ROWS = "tr[id^='task-']";
   const countRows = (part) => {
     const counts = [...part.querySelectorAll("[data-group]")].map((group) => [group.dataset.group, group.querySelectorAll(ROWS).length]);
@@ -9,6 +11,17 @@
     return header.length > MAX_LENGTH ? header.slice(0, Math.max(header.lastIndexOf("&", MAX_LENGTH), 0)) : header;
   };
   const isPart = ({ target, swap }) => Boolean(target?.querySelector?.("[data-group]")) && Boolean(swap?.startsWith("outerMorph"));
+
+  const observer = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (isIntersecting && target.isConnected) htmx.trigger(target, "click");
+    }
+  }, { rootMargin: DISTANCE, scrollMargin: DISTANCE });
+  const observe = () => {
+    for (const link of document.querySelectorAll("[data-more]")) observer.observe(link); // an observed one is no change
+  };
+  document.addEventListener("htmx:after:swap", observe);
+  document.addEventListener("DOMContentLoaded", observe);
 
   document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
     if (!isPart(ctx)) return;
