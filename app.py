@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Mount
+from starlette.types import ASGIApp
 
 import api.app
 import api.hooks
@@ -48,6 +49,7 @@ from core.http.middleware import (
 from core.http.outbound import OutboundClient
 from core.http.request_log import RequestLogMiddleware
 from core.http.request_slots import RequestSlotsMiddleware
+from core.http.sub_path import PageAddressMiddleware, SubPathMiddleware
 from core.http.unsent_bytes import UnsentBytesMiddleware
 from core.limiters import ConcurrencyLimiter, QueueingLimiter, RateLimiter, limit_manual_messages
 from core.metrics import MetricsFolder
@@ -238,8 +240,15 @@ def build_middleware(settings: Settings) -> list[Middleware]:
             *("X-Total-Count", "X-Limit", "X-Offset"),
         ],
     )
+    sub_path = settings.sub_path
+
+    async def refuse(request: Request, error: Exception) -> ASGIApp:
+        response = await handle_unexpected_error(request, error)
+        return PageAddressMiddleware(response, sub_path) if sub_path else response
+
     return [
         Middleware(RequestIdMiddleware),
+        *([Middleware(SubPathMiddleware, sub_path)] if sub_path else []),
         Middleware(ProxyCheckMiddleware),
         Middleware(SecurityHeadersMiddleware, headers=headers),
         Middleware(
@@ -248,8 +257,9 @@ def build_middleware(settings: Settings) -> list[Middleware]:
             include_probes=settings.request_log_include_health,
         ),
         *([cors] if settings.cors_origins else []),
-        Middleware(UnsentBytesMiddleware, refuse=handle_unexpected_error),
+        Middleware(UnsentBytesMiddleware, refuse=refuse),
         Middleware(CompressionMiddleware),
+        *([Middleware(PageAddressMiddleware, sub_path)] if sub_path else []),
         Middleware(AuditMiddleware, record_rejection=audit.record_rejected_request),
         Middleware(IncompleteRequestMiddleware),
         Middleware(ErrorMiddleware, handler=handle_unexpected_error),

@@ -15,7 +15,7 @@ from cli.command import (
     run_as_script,
     run_command,
 )
-from core.config.parsers import parse_address
+from core.config.parsers import parse_base_url
 from core.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         if options.address is None:
             return asyncio.run(_print_address(settings))
         try:
-            address = parse_address(options.address)
+            address = parse_base_url(options.address)
         except ValueError as error:
             raise CommandError(f"The address {error}.") from None
         return asyncio.run(_change_address(settings, address, is_confirmed=options.yes))

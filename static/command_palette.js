@@ -5,6 +5,7 @@
   if (!palette) return;
   const DELAY = 120; // ms without a key until the server is asked
   const MAX_RECENT = 8;
+  const { root } = document.body.dataset;
   const input = palette.querySelector("input"), found = palette.querySelector("#palette-found");
   const status = palette.querySelector("[data-palette-status]");
   const loader = createLoader();
@@ -13,12 +14,12 @@
   let waiting; // what opens the first option once the server has answered, because Enter was pressed before
 
   // The ids of the objects that the user has opened in this browser. The server names those that the user may see.
-  const OBJECT = /^\/(?:boards\/[\w-]+\/tasks|boards|agents)\/([0-9a-f]{8}-[0-9a-f-]{27})(?:$|\/)/;
+  const OBJECT = /^(?:boards\/[\w-]+\/tasks|boards|agents)\/([0-9a-f]{8}-[0-9a-f-]{27})(?:$|\/)/;
   const user = new URL(document.body.dataset.live ?? "", location.href).searchParams.get("for") ?? "";
   const recentKey = `recent:${user}`;
   const readRecent = () => { try { return JSON.parse(localStorage.getItem(recentKey)) ?? []; } catch { return []; } };
   const record = () => {
-    const id = OBJECT.exec(location.pathname)?.[1];
+    const id = OBJECT.exec(location.pathname.slice(root.length))?.[1];
     if (!id || readRecent()[0] === id) return;
     const ids = [id, ...readRecent().filter((other) => other !== id)].slice(0, MAX_RECENT);
     try { localStorage.setItem(recentKey, JSON.stringify(ids)); } catch { /* storage is not available */ }
@@ -53,7 +54,7 @@
     const text = typed(), query = new URLSearchParams({ q: text.replace(/^>/, "").trim(), board: palette.dataset.board });
     if (text.startsWith(">")) query.set("commands", "1");
     if (!text) query.set("recent", readRecent().join());
-    loader.load(`/search/suggestions?${query}`, text ? DELAY : 0, (html, code) => {
+    loader.load(`${root}search/suggestions?${query}`, text ? DELAY : 0, (html, code) => {
       shownFor = text;
       found.innerHTML = html ?? "";
       const kept = isChosen && findSelected(shown());
@@ -82,7 +83,7 @@
     waiting = undefined;
     if (selected && isNewTab) openInNewTab(selected);
     else if (selected) selected.click();
-    else if (typed() && !typed().startsWith(">")) location.href = `/search?${new URLSearchParams({ q: typed() })}`;
+    else if (typed() && !typed().startsWith(">")) location.href = `${root}search?${new URLSearchParams({ q: typed() })}`;
   };
 
   input.addEventListener("input", update);

@@ -9,11 +9,11 @@
 (() => {
   if (!document.body.dataset.live) return;
   const SILENCE = 75000; // ms without a ping after which the worker, or the other tab, is gone
-  const address = new URL(document.body.dataset.live, location.href).searchParams;
-  const key = address.get("for"), board = address.get("board") ?? undefined;
+  const { pathname, searchParams } = new URL(document.body.dataset.live, location.href);
+  const key = searchParams.get("for"), board = searchParams.get("board") ?? undefined;
   const script = document.body.dataset.liveHubScript;
   const id = crypto.getRandomValues(new Uint32Array(4)).join("-");
-  let after = Number(address.get("after")), connection, opened = 0, silence;
+  let after = Number(searchParams.get("after")), connection, opened = 0, silence;
 
   const openWorker = (receive) => {
     const { port } = new SharedWorker(script, key);
@@ -22,7 +22,7 @@
   };
 
   const openOwn = (receive) => {
-    const hub = new LiveHub(key);
+    const hub = new LiveHub(key, pathname);
     return { send: (message) => hub.receive(message, receive), close: () => hub.close() };
   };
 
@@ -35,7 +35,7 @@
       else if (to === id || to === "all") receive(message);
     };
     const lead = () => new Promise((end) => {
-      hub = new LiveHub(key);
+      hub = new LiveHub(key, pathname);
       release = end;
       channel.postMessage({ to: "all", message: { type: "ping" } });
       receive({ type: "ping" });

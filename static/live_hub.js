@@ -12,11 +12,12 @@
 
   self.LiveHub = class {
     #tabs = new Map(); // by id: { send, board, isThere, leaving }
-    #key; #pings; #updating; #retrying; #silence; #connection; #position;
+    #key; #address; #pings; #updating; #retrying; #silence; #connection; #position;
     #boards = ""; #mustRestart = false; #isOpen = false; #attempt = 0; #retryDelay = 1000;
 
-    constructor(key) {
+    constructor(key, address) {
       this.#key = key;
+      this.#address = address;
       this.#pings = setInterval(() => this.#ping(), PING);
     }
 
@@ -92,7 +93,7 @@
       this.#connection?.abort();
       this.#mustRestart = false;
       const connection = this.#connection = new AbortController();
-      const address = `/events?for=${encodeURIComponent(this.#key)}&after=${this.#position}${this.#boards}`;
+      const address = `${this.#address}?for=${encodeURIComponent(this.#key)}&after=${this.#position}${this.#boards}`;
       let status = 0;
       try {
         this.#expectData(connection);
@@ -147,7 +148,7 @@
   };
 
   if (typeof SharedWorkerGlobalScope === "undefined") return;
-  const hub = new self.LiveHub(self.name);
+  const hub = new self.LiveHub(self.name, new URL("../events", self.location).pathname);
   self.onconnect = ({ ports: [port] }) => {
     port.onmessage = ({ data }) => hub.receive(data, (message) => port.postMessage(message));
   };

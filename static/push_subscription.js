@@ -17,7 +17,7 @@
   };
 
   const subscribe = async () => {
-    await navigator.serviceWorker.register("/service_worker.js");
+    await navigator.serviceWorker.register(`${document.body.dataset.root}service_worker.js`);
     const { pushManager } = await navigator.serviceWorker.ready;
     const options = { userVisibleOnly: true, applicationServerKey: decodeKey(form.dataset.push) };
     try {

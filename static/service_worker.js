@@ -1,5 +1,6 @@
 // Shows push notifications, opens the page of one that is clicked, and reports a renewed subscription. It caches nothing.
-const ICON = "/static/app-icons/app-192.png";
+const toUrl = (address) => new URL(address, self.registration.scope).href;
+const ICON = toUrl("static/app-icons/app-192.png");
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -21,7 +22,7 @@ self.addEventListener("push", (event) => {
     requireInteraction: Boolean(is_urgent),
     icon: ICON,
     badge: ICON,
-    data: { url: url || "/" },
+    data: { url: url || toUrl("") },
   }));
 });
 
@@ -32,7 +33,7 @@ self.addEventListener("pushsubscriptionchange", (event) => {
     if (!old) return; // the user has withdrawn the permission, or the browser is too old to say
     const renewed = newSubscription ?? await self.registration.pushManager.subscribe(old.options);
     const { endpoint, keys } = renewed.toJSON();
-    const response = await fetch("/settings/channels/subscription-renewals", {
+    const response = await fetch(toUrl("settings/channels/subscription-renewals"), {
       method: "POST",
       body: new URLSearchParams({ old_endpoint: old.endpoint, endpoint, ...keys }),
     });
@@ -48,7 +49,7 @@ const toLocalUrl = (url) => {
 
 self.addEventListener("notificationclick", (event) => {
   event.notification.close();
-  const url = toLocalUrl(event.notification.data?.url ?? "/");
+  const url = toLocalUrl(event.notification.data?.url ?? toUrl(""));
   event.waitUntil((async () => {
     const windows = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
     const shown = windows.find((one) => one.url === url);

@@ -3,7 +3,7 @@
 // move between the first links of the items, and open them in a list with details (master_detail.js). Users can disable
 // shortcuts.
 (() => {
-  const GO = { a: "/approvals", i: "/notifications", d: "/dashboard", b: "/boards", n: "/agents", v: "/activity", s: "/settings", t: "/my-tasks" };
+  const GO = { a: "approvals", i: "notifications", d: "dashboard", b: "boards", n: "agents", v: "activity", s: "settings", t: "my-tasks" };
   const CHORD = 900; // ms between G and the second key
   const FIELDS = "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], dialog[open] *";
   let prefixAt = 0;
@@ -35,7 +35,7 @@
 
   const handleKey = (event) => {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (GO[key] && Date.now() - prefixAt < CHORD) { prefixAt = 0; location.href = GO[key]; return true; }
+    if (GO[key] && Date.now() - prefixAt < CHORD) { prefixAt = 0; location.href = document.body.dataset.root + GO[key]; return true; }
     if (key === "g") { prefixAt = Date.now(); return true; }
     const by = { j: 1, k: -1 }[key];
     if (by) { if (!masterDetail.move(by, event.repeat)) moveFocus(by); return true; }

@@ -5,7 +5,7 @@
   const DELAY = 120; // ms without a key until the server is asked
   const GAP = 4; // px between the text box and the list
   const TRIGGER = /(?:^|[\s([{"'“„‚‘«])([@#])([\p{L}\p{N}_.'-]{0,60})$/u;
-  const PATHS = { "@": "/suggestions/mentions", "#": "/suggestions/tasks" };
+  const PATHS = { "@": "suggestions/mentions", "#": "suggestions/tasks" };
   const loader = createLoader();
   const list = Object.assign(document.createElement("div"), { className: "suggest", id: "suggest", role: "listbox", popover: "manual" });
   list.setAttribute("aria-label", getText("suggestions_label"));
@@ -74,7 +74,7 @@
     // Until the response arrives, the options are those of an earlier text.
     const fits = (option) => `${option.textContent} ${option.dataset.insert}`.toLowerCase().includes(text.toLowerCase());
     if (isOpen()) select(sign + text, options().filter(fits));
-    loader.load(`${PATHS[sign]}?${query}`, DELAY, (html) => show(html, sign + text));
+    loader.load(`${document.body.dataset.root}${PATHS[sign]}?${query}`, DELAY, (html) => show(html, sign + text));
   };
 
   const insert = (option) => {

@@ -5,6 +5,7 @@ The text of a ValueError completes a sentence that begins with the name of the s
 
 import ipaddress
 import logging
+import re
 import shlex
 from email.utils import parseaddr
 from pathlib import Path
@@ -24,6 +25,7 @@ PRIVATE_NETWORKS = (
 SCHEMES = ("postgres", "postgresql")
 SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - loopback addresses to connect to
+PATH_SEGMENT = re.compile(r"(?!\.\.?$)[\w.~-]+", re.ASCII)
 TRACE = 5  # a log level below DEBUG (contract 1.14)
 
 
@@ -41,6 +43,15 @@ def parse_address(text: str) -> str:
     if parts.query or parts.fragment:
         raise ValueError("must be an address without ? and #")
     return text.rstrip("/")
+
+
+def parse_base_url(text: str) -> str:
+    """Parse the address of an installation, whose path needs no escaping anywhere."""
+    address = parse_address(text)
+    path = urlsplit(address).path
+    if not all(PATH_SEGMENT.fullmatch(segment) for segment in path.split("/")[1:]):
+        raise ValueError("must have a path of letters, digits and - . _ ~, like /mission-control")
+    return address
 
 
 def parse_issuer(text: str) -> str:

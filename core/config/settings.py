@@ -6,6 +6,7 @@ The name of a field is the name of its variable in lower case. docs/configuratio
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
 from pydantic import (
@@ -48,7 +49,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    base_url: Annotated[str, AfterValidator(values.parse_address)] = Field(
+    base_url: Annotated[str, AfterValidator(values.parse_base_url)] = Field(
         default_factory=lambda given: values.local_address(
             given.get("host", "127.0.0.1"), given.get("port", 8000)
         )
@@ -158,6 +159,11 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     def offline_after(self) -> timedelta:
         """How long an agent may be silent before it is offline."""
         return timedelta(seconds=self.agent_offline_after)
+
+    @property
+    def sub_path(self) -> str:
+        """The path of BASE_URL, such as `/mc`; empty if it has none."""
+        return urlsplit(self.base_url).path
 
     @property
     def is_base_url_set(self) -> bool:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import TooMany
@@ -33,7 +32,7 @@ SCOPE_KEY = "mission_control.unsent_bytes"
 
 log = logging.getLogger("mission_control")
 
-Refuse = Callable[[Request, Exception], Awaitable[Response]]
+Refuse = Callable[[Request, Exception], Awaitable[ASGIApp]]
 
 
 class UnsentBytes:

@@ -32,11 +32,12 @@ def list_reads(objects: ApiObjects, page_ids: Mapping[str, Sequence[Any]]) -> li
 
     Streams have no end, and what waits for a gateway takes the time of the gateway.
     """
-    reads = [*_list_operations(objects), *_list_pages(objects, page_ids)]
+    reads = [*list_api_reads(objects), *_list_pages(objects, page_ids)]
     return list({read.name: read for read in reversed(reads)}.values())[::-1]
 
 
-def _list_operations(objects: ApiObjects) -> Iterator[Read]:
+def list_api_reads(objects: ApiObjects) -> Iterator[Read]:
+    """Yield a request for each read operation that answers at once."""
     for operation in OPERATIONS:
         is_stream = operation.response_type is None
         waits = getattr(operation.handler, "waits_for_network", False)

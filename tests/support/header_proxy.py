@@ -32,7 +32,7 @@ async def run_header_proxy(
             writer.close()
             return
         upstream.write(head[:-2] + header.encode() + b"\r\n\r\n")
-        await asyncio.gather(_copy(reader, upstream), _copy(upstream_reader, writer))
+        await asyncio.gather(copy_stream(reader, upstream), copy_stream(upstream_reader, writer))
 
     server = await asyncio.start_server(forward, "127.0.0.1", 0, ssl=tls)
     try:
@@ -41,7 +41,8 @@ async def run_header_proxy(
         server.close()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def copy_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send what arrives until the end, and close then."""
     try:
         while chunk := await reader.read(65536):
             writer.write(chunk)

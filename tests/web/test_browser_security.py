@@ -2,16 +2,19 @@
 
 import re
 
+import httpx2
 import pytest
 from sqlalchemy import update
 
 from core.config.settings import Settings
+from core.db.engine import TransactionFactory
 from core.security.secrets import hash_token
 from models import SignIn
+from tests.support.app_on_transactions import build_app_on
 from tests.support.one_time_links import open_link
 from tests.support.people_rows import cookie_secret
 from tests.support.world import World
-from web.auth.viewer import HOST_PREFIX, SESSION_COOKIE
+from web.auth.viewer import HOST_PREFIX, SECURE_PREFIX, SESSION_COOKIE
 
 HTMX = {"HX-Request": "true", "HX-Current-URL": "http://["}
 
@@ -126,6 +129,24 @@ async def test_over_https_the_cookie_belongs_to_this_host_only(secure_alice) -> 
     assert cookie.startswith(f"{HOST_PREFIX}{SESSION_COOKIE}=")
     assert "Secure" in cookie
     assert "Path=/" in cookie
+
+
+async def test_below_a_path_the_cookie_is_sent_to_this_path_only(
+    settings: Settings, transaction: TransactionFactory, world: World
+) -> None:
+    below = settings.model_copy(update={"base_url": "https://mission.example/mc"})
+    transport = httpx2.ASGITransport(build_app_on(below, transaction))
+    name = f"{SECURE_PREFIX}{SESSION_COOKIE}"
+    async with httpx2.AsyncClient(transport=transport, base_url=below.base_url) as browser:
+        browser.headers["Sec-Fetch-Site"] = "same-origin"
+        browser.cookies.set(name, cookie_secret(world.alice))
+        assert (await browser.get("/boards")).status_code == 200
+        out = await browser.post("/sign-out")
+    assert out.headers["Location"] == "/mc/sign-in"
+    cookie = out.headers["Set-Cookie"]
+    assert cookie.startswith(f"{name}=")
+    assert "Secure" in cookie
+    assert "Path=/mc;" in cookie
 
 
 async def test_a_cookie_of_an_earlier_version_gets_the_new_name(

@@ -1,6 +1,7 @@
 """The layout of every page: sidebar, tab bar, static files."""
 
 import re
+from urllib.parse import urljoin
 
 import pytest
 from sqlalchemy import update
@@ -205,7 +206,8 @@ async def test_a_static_file_of_unknown_type_is_sent_as_bytes(anonymous) -> None
 async def test_a_style_sheet_names_versions_of_its_fonts(anonymous) -> None:
     page = (await anonymous.get("/sign-in")).text
     [sheet] = re.findall(r'"(/static/app\.css\?v=\w+)"', page)
-    named = re.findall(r'url\("([^"]+)"\)', (await anonymous.get(sheet)).text)
+    links = re.findall(r'url\("([^"]+)"\)', (await anonymous.get(sheet)).text)
+    named = [urljoin(sheet, link) for link in links]
     assert all(re.fullmatch(r"/static/[\w./-]+\?v=\w+", address) for address in named)
     preloaded = re.findall(r'<link rel="preload"[^>]* href="([^"]+)"', page)
     assert preloaded

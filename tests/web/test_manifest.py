@@ -4,6 +4,7 @@ import re
 from pathlib import PurePosixPath
 from struct import unpack
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx2
 import pytest
@@ -15,13 +16,16 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture
 async def manifest(anonymous: httpx2.AsyncClient) -> dict[str, Any]:
-    """Return the manifest that a page links."""
+    """Return the manifest that a page links, with addresses from the root of the host."""
     page = (await anonymous.get("/sign-in")).text
     link = re.search(r'<link rel="manifest" href="([^"]+)"', page)
     assert link
     answer = await anonymous.get(link[1])
     assert answer.headers["Content-Type"] == "application/manifest+json"
-    return answer.json()
+    found = answer.json()
+    addresses = {name: urljoin(link[1], found[name]) for name in ("scope", "start_url")}
+    icons = [icon | {"src": urljoin(link[1], icon["src"])} for icon in found["icons"]]
+    return found | addresses | {"icons": icons}
 
 
 def read_size(path: str) -> tuple[int, int]:

@@ -90,6 +90,8 @@ class RequireMemberMiddleware:
 
 HOST_PREFIX = "__Host-"
 """Browsers accept a cookie with this prefix only from this host, over HTTPS, for all paths."""
+SECURE_PREFIX = "__Secure-"
+"""Browsers accept a cookie with this prefix only over HTTPS, also for a part of the paths."""
 
 
 def read_cookie(connection: HTTPConnection, name: str) -> str:
@@ -98,7 +100,9 @@ def read_cookie(connection: HTTPConnection, name: str) -> str:
 
 
 def _full_name(connection: HTTPConnection, name: str) -> str:
-    return f"{HOST_PREFIX}{name}" if is_https(connection) else name
+    if not is_https(connection):
+        return name
+    return f"{SECURE_PREFIX if get_settings(connection).sub_path else HOST_PREFIX}{name}"
 
 
 def write_cookie(

@@ -110,7 +110,7 @@ def _read_asset(path: str) -> bytes:
 
 
 def _add_version(link: re.Match[bytes]) -> bytes:
-    return f'url("{asset_url(link[1].decode())}")'.encode()
+    return f'url("{link[1].decode()}?v={_hash_asset(link[1].decode())}")'.encode()
 
 
 @cache
