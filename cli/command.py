@@ -37,7 +37,7 @@ def add_address_options(parser: argparse.ArgumentParser) -> None:
 
 def load_settings(options: argparse.Namespace) -> Settings:
     """Load the settings, overridden by the options of the command."""
-    overrides = {name: getattr(options, name, None) for name in ("host", "port")}
+    overrides = {name: getattr(options, name, None) for name in ("host", "port", "workers")}
     return Settings.load(data_dir=options.data, **overrides)
 
 

@@ -32,17 +32,23 @@ async def open_database(
         await check_connection(settings)
         yield settings
         return
-    postgres = EmbeddedPostgres(
-        settings.data_dir, programs=settings.mc_pg_bin, tuning=settings.mc_pg_options
-    )
-    if postgres.note:
-        print_line(postgres.note)
+    postgres = create_embedded_postgres(settings)
     try:
         dsn = await _start_postgres(postgres, stop or asyncio.Event())
         async with _supervise_postgres(postgres):
             yield settings.with_database(dsn)
     finally:
         await asyncio.to_thread(postgres.stop)
+
+
+def create_embedded_postgres(settings: Settings) -> EmbeddedPostgres:
+    """Return the embedded database; print where it is if that is not the data folder."""
+    postgres = EmbeddedPostgres(
+        settings.data_dir, programs=settings.mc_pg_bin, tuning=settings.mc_pg_options
+    )
+    if postgres.note:
+        print_line(postgres.note)
+    return postgres
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""`./run`: start Mission Control: database, server and worker, in one process."""
+"""`./run`: start Mission Control: database, server and worker, in one process or in several."""
 
 import asyncio
 import errno
@@ -32,8 +32,20 @@ def main(arguments: list[str]) -> int:
     parser = create_parser("[serve]", "Start Mission Control. Ctrl-C stops it.")
     add_address_options(parser)
     add_data_option(parser)
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="how many processes serve (WORKERS; else 1)"
+    )
     options = parser.parse_args(arguments)
-    return run_command(lambda: run_server(load_settings(options)))
+    return run_command(lambda: run_configured(load_settings(options)))
+
+
+def run_configured(settings: Settings) -> int:
+    """Serve with as many processes as the settings say."""
+    if settings.workers == 1:
+        return run_server(settings)
+    from cli.supervisor import run_processes
+
+    return run_processes(settings)
 
 
 CompanionFactory = Callable[[Settings], AbstractAsyncContextManager[object]]
@@ -94,7 +106,7 @@ async def serve_app(
     """
     from cli.database import open_database
     from cli.migrate import prepare_database
-    from cli.process import adopt_public_address, create_stop_event, run_worker
+    from cli.process import adopt_public_address, create_stop_event
 
     stop = create_stop_event()
     import_task = asyncio.create_task(asyncio.to_thread(import_module, "app"))
@@ -104,16 +116,28 @@ async def serve_app(
         own_settings = settings
         settings = await adopt_public_address(settings, is_lasting=is_lasting)
         app = build_app(settings)
-        worker_task = asyncio.create_task(run_worker(settings, stop))
-        try:
-            with publish_address(settings):
-                async with companion(settings):
-                    await run_uvicorn(
-                        app, server_socket, stop, partial(print_addresses, own_settings)
-                    )
-        finally:
-            stop.set()
-            await worker_task
+        on_started = partial(print_addresses, own_settings)
+        with publish_address(settings):
+            async with companion(settings):
+                await serve_and_work(app, settings, server_socket, stop, on_started)
+
+
+async def serve_and_work(
+    app: Any,
+    settings: Settings,
+    server_socket: socket.socket,
+    stop: asyncio.Event,
+    on_started: Callable[[], Awaitable[None]],
+) -> None:
+    """Serve requests and run the worker until `stop` is set."""
+    from cli.process import run_worker
+
+    worker_task = asyncio.create_task(run_worker(settings, stop))
+    try:
+        await run_uvicorn(app, server_socket, stop, on_started)
+    finally:
+        stop.set()
+        await worker_task
 
 
 async def run_uvicorn(

@@ -36,7 +36,6 @@ LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # s
 HOLDS = (0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
 LOCK_TIMEOUT = 1.0  # seconds until the lock of the folder belongs to a stopped process
-STARTED_AT = time.time()
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +188,7 @@ class MetricsFolder:
         process = f"{socket.gethostname()}:{os.getpid()}"
         _INFO.labels(VERSION).set(1)
         _MEMORY.labels(process).set_function(read_memory)
-        _START_TIME.labels(process).set(STARTED_AT)
+        _START_TIME.labels(process).set(time.time())
         try:
             await asyncio.to_thread(self._open)
         except OSError as error:

@@ -135,15 +135,19 @@ class EmbeddedPostgres:
         """Restart the server whenever it has crashed, until cancelled."""
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            if self._stopping.is_set() or await asyncio.to_thread(self.accepts_connections):
-                continue
-            log.warning("PostgreSQL has crashed. Starting it again.")
-            try:
-                await asyncio.to_thread(self.restart)
-            except (PostgresStartError, OSError) as error:
-                log.error("%s", error)
-            else:
-                log.warning("PostgreSQL is running again.")
+            await asyncio.to_thread(self.restart_if_crashed)
+
+    def restart_if_crashed(self) -> None:
+        """Start the server again if it has crashed; log a failure."""
+        if self._stopping.is_set() or self.accepts_connections():
+            return
+        log.warning("PostgreSQL has crashed. Starting it again.")
+        try:
+            self.restart()
+        except (PostgresStartError, OSError) as error:
+            log.error("%s", error)
+        else:
+            log.warning("PostgreSQL is running again.")
 
     @contextmanager
     def _exclusive_lock(self) -> Generator[None, None, None]:

@@ -49,6 +49,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)  # processes of `./run`
     base_url: Annotated[str, AfterValidator(values.parse_base_url)] = Field(
         default_factory=lambda given: values.local_address(
             given.get("host", "127.0.0.1"), given.get("port", 8000)
