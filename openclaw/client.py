@@ -61,7 +61,10 @@ class RetryPolicy:
 
 
 class GatewayClient:
-    """Call a gateway; connect on first use and again after the connection is lost."""
+    """Call a gateway; connect on first use and again after the connection is lost.
+
+    A call is sent when `before_call` returns.
+    """
 
     def __init__(
         self,
@@ -70,8 +73,10 @@ class GatewayClient:
         caps: Sequence[str] = (),
         retry_policy: RetryPolicy = RetryPolicy(),
         capabilities: GatewayCapabilities | None = None,
+        before_call: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.target = target
+        self._before_call = before_call
         self.capabilities = capabilities or GatewayCapabilities()
         self._caps = caps
         self._retry_policy = retry_policy
@@ -97,11 +102,9 @@ class GatewayClient:
         have executed the call: it is then retried only if it `is_idempotent` (it reads, or carries
         an idempotency key).
         """
+        time_limit = self._retry_policy.call_timeout
         return await self._run_with_retry(
-            lambda connection: connection.call(
-                method, params, time_limit=self._retry_policy.call_timeout
-            ),
-            is_idempotent,
+            lambda connection: self._call(connection, method, params, time_limit), is_idempotent
         )
 
     async def call_once(
@@ -120,7 +123,7 @@ class GatewayClient:
         if self._connection is None:
             raise GatewayError(ErrorKind.CLOSED, "There is no connection at the moment.")
         time_limit = self._retry_policy.call_timeout if time_limit is None else time_limit
-        return await self._connection.call(method, params, time_limit=time_limit)
+        return await self._call(self._connection, method, params, time_limit)
 
     @property
     def is_connected(self) -> bool:
@@ -173,6 +176,17 @@ class GatewayClient:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    async def _call(
+        self,
+        connection: GatewayConnection,
+        method: str,
+        params: Mapping[str, Any] | None,
+        time_limit: float,
+    ) -> Any:
+        if self._before_call is not None:
+            await self._before_call()
+        return await connection.call(method, params, time_limit=time_limit)
 
     async def _run_with_retry(
         self, operation: Callable[[GatewayConnection], Awaitable[Any]], is_idempotent: bool

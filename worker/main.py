@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 from core.config.settings import Settings
-from core.db.engine import ReadPool, create_database_engine
+from core.db.engine import MAX_WORKER_IDLE, ReadPool, create_database_engine
 from core.db.listen import PostgresListener
 from core.security.encryption import SecretCipher
 from services import messages, secret_keys, skills
@@ -21,7 +21,7 @@ from services.channels import ChannelSender
 from services.gateways import GatewayConnector, GatewayJob, requests, runs
 from services.gateways.provisioning import Reconciler
 from services.webhook_endpoints import WebhookDeliveryWorker
-from worker.gateway_supervisor import GatewaySupervisor
+from worker.gateway_supervisor import GatewaySupervisor, LeaseTerm
 from worker.notification_sender import NotificationSender, Renderer
 from worker.periodic import DEFAULT_INTERVALS, PeriodicTasks, WorkerIntervals
 from worker.scheduler import Scheduler
@@ -42,7 +42,7 @@ async def run(
     Notifications are sent if there is a function that renders them. A database that is away is
     awaited. The caller handles signals.
     """
-    engine = create_database_engine(settings, size=2)
+    engine = create_database_engine(settings, size=2, max_idle=MAX_WORKER_IDLE)
     read_pool = ReadPool(settings.dsn, size=2)
     open_read = read_pool.acquire
     transaction = async_sessionmaker(engine, expire_on_commit=False).begin
@@ -56,15 +56,19 @@ async def run(
     sendings = [sender.schedule(intervals.notifications)] if sender else []
     scheduler = Scheduler([*tasks.schedule(intervals), *sendings], listener)
     connector = GatewayConnector.from_settings(settings, cipher)
+    term = LeaseTerm()
+    fenced = term.fence(transaction)
     jobs: Sequence[GatewayJob] = [  # for each gateway, over its leased connection
-        Reconciler(transaction, open_read, listener, cipher, settings.base_url),
-        messages.create_delivery_job(transaction, open_read, listener),
-        requests.RequestSyncJob(transaction, open_read, listener),
-        runs.RunTrackingJob(transaction, open_read),
+        Reconciler(fenced, open_read, listener, cipher, settings.base_url),
+        messages.create_delivery_job(fenced, open_read, listener),
+        requests.RequestSyncJob(fenced, open_read, listener),
+        runs.RunTrackingJob(fenced, open_read),
         runs.RunAbortJob(open_read, listener),
-        skills.SkillConfirmationJob(transaction, open_read, listener),
+        skills.SkillConfirmationJob(fenced, open_read, listener),
     ]
-    supervisor = GatewaySupervisor(connector, transaction, jobs=jobs, interval=intervals.leases)
+    supervisor = GatewaySupervisor(
+        connector, transaction, jobs=jobs, interval=intervals.leases, term=term
+    )
     webhooks = WebhookDeliveryWorker(settings, transaction, open_read, listener)
     name = secret_keys.build_application_name(cipher)
     listening = asyncio.create_task(listener.listen(settings.dsn, name))

@@ -66,7 +66,7 @@ class WorkerIntervals:
     gateway_cleanup: float = 30.0
     notifications: float = 30.0
     webhook_payloads: float = 10.0  # that wait for a message to an agent
-    leases: float = 5.0  # of gateways, see gateway_supervisor.py
+    leases: float = 4.5  # of gateways, see gateway_supervisor.py
 
 
 DEFAULT_INTERVALS = WorkerIntervals()

@@ -34,8 +34,9 @@ CONNECTION_SETTINGS = {
     "max_parallel_workers_per_gather": "0",  # nor do a few rows need several processes
     "lock_timeout": "10s",  # so that one blocked transaction does not use up all connections
     "statement_timeout": "30s",
-    "idle_in_transaction_session_timeout": "60s",
+    "idle_in_transaction_session_timeout": "8s",  # of a process that hangs or is frozen
 }
+MAX_WORKER_IDLE = 3.0  # seconds that a transaction of a worker may be idle
 
 
 STATEMENT_CACHE = {
@@ -60,8 +61,16 @@ class _CountedPool(AsyncAdaptedQueuePool):
             self.waiting -= 1
 
 
-def create_database_engine(settings: Settings, *, size: int | None = None) -> AsyncEngine:
-    """Create a pool of `size` connections, by default DB_POOL_SIZE; none is opened yet."""
+def create_database_engine(
+    settings: Settings, *, size: int | None = None, max_idle: float | None = None
+) -> AsyncEngine:
+    """Create a pool of `size` connections, by default DB_POOL_SIZE; none is opened yet.
+
+    The server ends a transaction that is idle for `max_idle` seconds.
+    """
+    server_settings = dict(CONNECTION_SETTINGS)
+    if max_idle is not None:
+        server_settings["idle_in_transaction_session_timeout"] = f"{max_idle:g}s"
     engine = create_async_engine(
         settings.sqlalchemy_url,
         poolclass=_CountedPool,
@@ -71,7 +80,7 @@ def create_database_engine(settings: Settings, *, size: int | None = None) -> As
         hide_parameters=True,  # errors are logged; user content must not be
         json_serializer=encode_json_parameter,
         json_deserializer=pydantic_core.from_json,
-        connect_args={"server_settings": CONNECTION_SETTINGS, **STATEMENT_CACHE},
+        connect_args={"server_settings": server_settings, **STATEMENT_CACHE},
     )
     event.listen(engine.sync_engine, "checkout", _reject_lost_connection)
     return engine

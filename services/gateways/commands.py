@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import exists, func, literal, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 import openclaw
 from core.clock import now
@@ -308,25 +309,36 @@ def _gateway_event(
 
 async def acquire_leases(
     session: AsyncSession, holder: str, duration: timedelta
-) -> Sequence[Gateway]:
-    """Acquire or renew the lease of every gateway that no other process holds; return these.
+) -> tuple[Sequence[Gateway], float | None]:
+    """Acquire or renew the lease of every gateway that no other process holds.
 
-    A lease ends by itself, so that another process takes over when its holder has crashed. Of two
-    processes at the same time, one gets a lease. The row locks do not wait for transactions
-    that insert rows referring to a gateway, for example runs: leases would expire meanwhile.
+    Returns these gateways, and the seconds until the first lease of another process ends. A lease
+    ends by itself, so that another process takes over when its holder has crashed; the clock is
+    that of the database, because those of machines differ. Of two processes at the same time, one
+    gets a lease. The row locks do not wait for transactions that insert rows referring to a
+    gateway, for example runs: leases would expire meanwhile.
     """
-    at = now()
     is_free = or_(
         Gateway.lease_holder == holder,
         Gateway.lease_expires_at.is_(None),
-        Gateway.lease_expires_at < at,
+        Gateway.lease_expires_at < func.now(),
     )
     ids = select(Gateway.id).where(is_free).order_by(Gateway.id)
     is_locked = Gateway.id.in_(ids.with_for_update(key_share=True))
-    leased = update(Gateway).where(is_locked)
-    leased = leased.values(lease_holder=holder, lease_expires_at=at + duration)
-    fresh = leased.returning(Gateway).execution_options(populate_existing=True)
-    return (await session.scalars(fresh)).all()
+    update_leases = update(Gateway).where(is_locked)
+    update_leases = update_leases.values(
+        lease_holder=holder, lease_expires_at=func.now() + duration
+    )
+    leased = aliased(Gateway, update_leases.returning(Gateway).cte("leased"))
+    first_end = select(func.min(Gateway.lease_expires_at)).where(
+        Gateway.lease_holder != holder, Gateway.lease_expires_at >= func.now()
+    )
+    free_in = func.extract("epoch", first_end.scalar_subquery() - func.now())
+    always = select(literal(1)).subquery("always")
+    query = select(leased, free_in).select_from(always).outerjoin(leased, true())
+    rows = (await session.execute(query)).all()
+    end = rows[0][1]
+    return [one for one, _ in rows if one is not None], None if end is None else float(end)
 
 
 async def release_leases(session: AsyncSession, holder: str) -> None:

@@ -129,13 +129,14 @@ class GatewayConnector:
         *,
         jobs: Sequence[GatewayJob] = (),
         retry_policy: RetryPolicy,
+        before_call: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Stay connected to a gateway until cancelled; report a diagnosis after each change.
 
-        Meanwhile the jobs run over the same connection; what their calls reveal is a change too. An
-        expected disconnect is not reported, because the gateway usually returns soon.
-        Raises Conflict, after it was reported, if the
-        secrets cannot be decrypted.
+        Meanwhile the jobs run over the same connection, and each of their calls waits for
+        `before_call`; what calls reveal is a change too. An expected disconnect is not reported,
+        because the gateway usually returns soon.
+        Raises Conflict, after it was reported, if the secrets cannot be decrypted.
         """
         try:
             target, was_connected = self.make_target(gateway), False
@@ -156,7 +157,11 @@ class GatewayConnector:
         known = get_capabilities(gateway)
         async with (
             GatewayClient(
-                target, caps=CLIENT_CAPABILITIES, retry_policy=retry_policy, capabilities=known
+                target,
+                caps=CLIENT_CAPABILITIES,
+                retry_policy=retry_policy,
+                capabilities=known,
+                before_call=before_call,
             ) as client,
             asyncio.TaskGroup() as group,
         ):

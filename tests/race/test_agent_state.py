@@ -167,7 +167,9 @@ async def test_a_lease_is_acquired_by_one_process(
         results = await run_concurrently(isolated_transaction, *map(acquiring, names))
         check_all_succeeded(results)
         leased = [
-            (gateway.id, name) for name, got in zip(names, results, strict=True) for gateway in got
+            (gateway.id, name)
+            for name, (got, _) in zip(names, results, strict=True)
+            for gateway in got
         ]
         assert Counter(id for id, _ in leased) == Counter(gateway.id for gateway in rows)
         async with isolated_transaction() as session:

@@ -76,7 +76,7 @@ async def test_leases_do_not_wait_for_transactions_that_store_runs(
         writing.add(make_run(gateway, isolated_world.worker))
         await writing.flush()
         async with asyncio.timeout(5), isolated_transaction() as session:
-            [mine] = await gateways.acquire_leases(session, "a worker", timedelta(seconds=20))
+            [mine], _ = await gateways.acquire_leases(session, "a worker", timedelta(seconds=20))
     assert (mine.id, mine.lease_holder) == (gateway.id, "a worker")
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import event, select, update
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
@@ -13,7 +14,7 @@ import worker.main
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from models import Gateway
+from models import Board, Gateway
 from openclaw import GatewayClient, GatewayError
 from services.gateways import GatewayConnector
 from tests.support.fake_gateway import FakeGateway, run_fake_gateway
@@ -27,7 +28,7 @@ from tests.support.gateway_supervisors import (
 )
 from tests.support.statement_counter import count_all_statements
 from tests.support.world import World
-from worker.gateway_supervisor import GatewaySupervisor
+from worker.gateway_supervisor import GatewaySupervisor, LeaseExpired, LeaseTerm
 
 
 async def test_a_renewal_of_the_leases_is_a_single_statement(
@@ -42,7 +43,7 @@ async def test_a_renewal_of_the_leases_is_a_single_statement(
         connection.driver_connection.add_query_logger(lambda logged: sent.append(logged.query))
 
     def list_renewals() -> list[str]:
-        return [one for one in statements if one.startswith("UPDATE gateways")]
+        return [one for one in statements if "UPDATE gateways" in one]
 
     transaction = async_sessionmaker(engine, expire_on_commit=False).begin
     with count_all_statements() as statements:
@@ -99,6 +100,65 @@ async def test_the_lease_of_a_killed_process_expires(
             await wait_for(is_seen)
 
 
+async def test_a_lease_that_ends_is_taken_over_without_a_wait_for_the_next_renewal(
+    isolated_transaction: TransactionFactory, isolated_world: World, connector: GatewayConnector
+) -> None:
+    async with run_fake_gateway(FakeGateway()) as fake:
+        await create_gateway(isolated_transaction, isolated_world, connector, fake)
+        await set_dead_lease(isolated_transaction, until=now() + timedelta(seconds=1))
+        async with run_supervisor(connector, isolated_transaction, interval=600.0):
+            await wait_for(lambda: is_true(fake.is_connected))
+
+
+async def test_a_transaction_waits_for_a_certain_lease_and_never_outlives_it(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """As in a process that was frozen before the transaction, or in it."""
+    term = LeaseTerm(margin=3.0)
+    transaction = term.fence(isolated_transaction)
+
+    async def rename_board(name: str, remaining: float) -> None:
+        async with transaction() as session:
+            await session.execute(update(Board).values(name=name))
+            term.renew(remaining)
+
+    term.renew(2.0)
+    waiting = asyncio.create_task(rename_board("Confirmed", 9.0))
+    for _ in range(20):
+        async with isolated_transaction() as session:
+            assert "Confirmed" not in await session.scalars(select(Board.name))
+    term.renew(9.0)
+    await waiting
+    with pytest.raises(LeaseExpired):
+        await rename_board("Too late", 2.0)
+    async with isolated_transaction() as session:
+        assert set(await session.scalars(select(Board.name))) == {"Confirmed"}
+
+
+async def test_a_process_calls_no_gateway_while_its_lease_may_have_ended(
+    isolated_transaction: TransactionFactory, isolated_world: World, connector: GatewayConnector
+) -> None:
+    """As one that was frozen, before it has renewed its leases. Its connection is open."""
+    term = LeaseTerm(margin=3.0)
+    renewals = {"interval": 600.0, "term": term}
+    async with run_calling_job(isolated_transaction, isolated_world, connector, **renewals) as (
+        fake,
+        gateway,
+    ):
+
+        async def is_seen() -> bool:
+            return failed_check_name(await load_gateway(isolated_transaction, gateway)) == "nothing"
+
+        await wait_for(is_seen)
+        term.renew(2.0)
+        await asyncio.sleep(0.1)
+        calls = len(fake.calls)
+        await asyncio.sleep(0.3)
+        assert (len(fake.calls), fake.is_connected) == (calls, True)
+        term.renew(9.0)
+        await wait_for(lambda: is_true(len(fake.calls) > calls))
+
+
 async def test_the_worker_acquires_leases_and_releases_them_at_its_stop(
     isolated_settings: Settings,
     isolated_transaction: TransactionFactory,
@@ -146,7 +206,7 @@ async def test_only_repeated_lease_failures_close_the_connections(
         async def is_seen() -> bool:
             return failed_check_name(await load_gateway(isolated_transaction, gateway)) == "nothing"
 
-        async with run_supervisor(connector, transaction, lease_seconds=5.0):
+        async with run_supervisor(connector, transaction, term=LeaseTerm(5.0)):
             await wait_for(is_seen)
             is_away = True
             await wait_for(lambda: is_true(failures >= 2))
@@ -174,7 +234,9 @@ async def test_a_process_that_cannot_renew_its_lease_disconnects(
     isolated_transaction: TransactionFactory, isolated_world: World, connector: GatewayConnector
 ) -> None:
     async with (
-        run_calling_job(isolated_transaction, isolated_world, connector, lease_seconds=1.0) as (
+        run_calling_job(
+            isolated_transaction, isolated_world, connector, term=LeaseTerm(1.0, margin=0.1)
+        ) as (
             fake,
             gateway,
         ),
