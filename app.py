@@ -51,16 +51,24 @@ from core.http.request_log import RequestLogMiddleware
 from core.http.request_slots import RequestSlotsMiddleware
 from core.http.sub_path import PageAddressMiddleware, SubPathMiddleware
 from core.http.unsent_bytes import UnsentBytesMiddleware
-from core.limiters import ConcurrencyLimiter, QueueingLimiter, RateLimiter, limit_manual_messages
+from core.limiters import QueueingLimiter, RateLimiter
 from core.metrics import MetricsFolder
 from core.security.encryption import SecretCipher
 from core.security.openid import OpenIdProvider
+from core.shared_limiters import (
+    UPDATE_INTERVAL,
+    SharedConcurrencyLimiter,
+    SharedLimits,
+    SharedRateLimiter,
+    limit_manual_messages,
+)
 from services import (
     audit,
     events,
     gateways,
     identity,
     inbox,
+    limit_shares,
     notifications,
     presence,
     secret_keys,
@@ -80,44 +88,50 @@ log = logging.getLogger("mission_control")
 
 MAX_EXPORTS = 120  # of telemetry of an agent in a minute
 MAX_STORED_REJECTIONS = 10  # of one webhook in a minute
+MAX_WAITS_OF_PROCESS = 1_000  # requests of agents that wait
 
 
 @dataclass(frozen=True)
 class RateLimits:
     """Hold the rate limiters; each has its own keys."""
 
-    requests: RateLimiter  # by caller
-    pages: RateLimiter  # by browser session; a page requests each of its parts
-    provider_sign_ins: RateLimiter  # by browser: sign-ins that are started at the provider
-    telemetry: RateLimiter  # by agent: exports of its client
-    webhooks: RateLimiter  # by address: requests to webhooks that were rejected
-    webhook_rejections: RateLimiter  # by webhook: rejections that are stored
-    gateway_calls: RateLimiter  # by organization and by user: calls to gateways on their behalf
-    gateway_calls_by_address: RateLimiter  # by address, for all its users together
-    channel_messages: RateLimiter  # by user: what a user sends on channels by hand
-    webhook_messages: RateLimiter  # by organization: what admins send to webhooks by hand
+    requests: SharedRateLimiter  # by caller
+    pages: SharedRateLimiter  # by browser session; a page requests each of its parts
+    provider_sign_ins: SharedRateLimiter  # by browser: sign-ins that are started at the provider
+    telemetry: SharedRateLimiter  # by agent: exports of its client
+    webhooks: SharedRateLimiter  # by address: requests to webhooks that were rejected
+    webhook_rejections: SharedRateLimiter  # by webhook: rejections that are stored
+    gateway_calls: SharedRateLimiter  # by organization and by user: calls on their behalf
+    gateway_calls_by_address: SharedRateLimiter  # by address, for all its users together
+    channel_messages: SharedRateLimiter  # by user: what a user sends on channels by hand
+    webhook_messages: SharedRateLimiter  # by organization: what admins send to webhooks by hand
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "RateLimits":
+    def from_settings(cls, settings: Settings, shared: SharedLimits) -> "RateLimits":
         """Create the rate limiters from the settings."""
         seconds = settings.rate_limit_requests_seconds
+        by_settings = {
+            "requests": settings.rate_limit_requests,
+            "pages": settings.rate_limit_pages,
+            "webhooks": settings.rate_limit_webhooks,
+            "gateway_calls": settings.rate_limit_gateways,
+            "gateway_calls_by_address": 10 * settings.rate_limit_gateways,
+        }
         return cls(
-            RateLimiter(settings.rate_limit_requests, seconds, limit="requests"),
-            RateLimiter(settings.rate_limit_pages, seconds, limit="pages"),
-            RateLimiter(
-                20 * settings.rate_limit_sign_in,
+            provider_sign_ins=SharedRateLimiter(
+                *(shared, "provider_sign_ins", 20 * settings.rate_limit_sign_in),
                 settings.rate_limit_sign_in_seconds,
-                limit="provider_sign_ins",
             ),
-            RateLimiter(MAX_EXPORTS, 60.0, limit="telemetry"),
-            RateLimiter(settings.rate_limit_webhooks, seconds, limit="webhooks"),
-            RateLimiter(MAX_STORED_REJECTIONS, 60.0),
-            RateLimiter(settings.rate_limit_gateways, seconds, limit="gateway_calls"),
-            RateLimiter(
-                10 * settings.rate_limit_gateways, seconds, limit="gateway_calls_by_address"
+            telemetry=SharedRateLimiter(shared, "telemetry", MAX_EXPORTS, 60.0),
+            webhook_rejections=SharedRateLimiter(
+                *(shared, "webhook_rejections", MAX_STORED_REJECTIONS, 60.0), refuses=False
             ),
-            limit_manual_messages(20, "channel_messages"),
-            limit_manual_messages(40, "webhook_messages"),
+            channel_messages=limit_manual_messages(shared, "channel_messages", 20),
+            webhook_messages=limit_manual_messages(shared, "webhook_messages", 40),
+            **{
+                name: SharedRateLimiter(shared, name, max_hits, seconds)
+                for name, max_hits in by_settings.items()
+            },
         )
 
 
@@ -133,7 +147,14 @@ def build_app(settings: Settings) -> Starlette:
         listener = PostgresListener()
         event_feed = events.EventFeed(transaction_factory, listener)
         read_pool = ReadPool(settings.dsn, settings.db_pool_size)
-        state = build_state(settings, transaction_factory, listener, event_feed, read_pool)
+        limit_engine = create_database_engine(settings, size=1)
+        shared_limits = SharedLimits(
+            limit_shares.LimitShareTable(async_sessionmaker(limit_engine).begin),
+            interval=UPDATE_INTERVAL,
+        )
+        state = build_state(
+            settings, transaction_factory, listener, event_feed, read_pool, shared_limits
+        )
         name = secret_keys.build_application_name(state["secret_cipher"])
         listen_task = asyncio.create_task(listener.listen(settings.dsn, name))
         state["last_seen"] = LastSeenBuffer(transaction_factory, interval=FLUSH_INTERVAL)
@@ -154,6 +175,8 @@ def build_app(settings: Settings) -> Starlette:
         with suppress(asyncio.CancelledError):
             await listen_task
         await read_pool.close()
+        await shared_limits.close()
+        await limit_engine.dispose()
         await engine.dispose()
 
     return Starlette(
@@ -185,6 +208,7 @@ def build_state(
     listener: PostgresListener,
     event_feed: Any,
     read_pool: Any,
+    shared_limits: SharedLimits,
 ) -> dict[str, Any]:
     """Return the content of `request.state`."""
     secret_cipher = SecretCipher(settings)
@@ -196,12 +220,17 @@ def build_state(
         "last_seen": LastSeenBuffer(transaction_factory),
         "postgres_listener": listener,
         "event_feed": event_feed,
-        "rate_limits": RateLimits.from_settings(settings),
+        "rate_limits": RateLimits.from_settings(settings, shared_limits),
         # to the webhooks of one board: 2 are stored at the same time, and 128 MB wait
         "webhook_deliveries": QueueingLimiter(2, 128_000_000),
-        "open_streams": ConcurrencyLimiter("Too many open event streams.", "streams"),
+        "open_streams": SharedConcurrencyLimiter(
+            shared_limits, "streams", "Too many open event streams."
+        ),
         "hook_contacts": RateLimiter(1, 30.0),  # by agent and client: what is recorded of them
-        "long_waits": ConcurrencyLimiter("Too many requests of agents wait already.", "waits"),
+        "long_waits": SharedConcurrencyLimiter(
+            *(shared_limits, "waits", "Too many requests of agents wait already."),
+            max_of_process=MAX_WAITS_OF_PROCESS,
+        ),
         "shared_transactions": SharedTransactions(transaction_factory),
         "stream_rights": streams.StreamRights(transaction_factory, listener),
         "notification_streams": notifications.NotificationStreams(listener),

@@ -119,16 +119,19 @@ async def _ask(
     """Answer a call, or hold it, with the event that its decision sets."""
     async with open_transaction(request) as session:
         reply = await tool_calls.ask(session, agent, call, wait=timedelta(seconds=wait))
-        notified = _subscribe(stack, request, agent, reply) if isinstance(reply, HeldCall) else None
-        return reply, notified
+        if not isinstance(reply, HeldCall):
+            return reply, None
+        return reply, await _subscribe(stack, request, agent, reply)
 
 
-def _subscribe(stack: ExitStack, request: Request, agent: Agent, held: HeldCall) -> asyncio.Event:
+async def _subscribe(
+    stack: ExitStack, request: Request, agent: Agent, held: HeldCall
+) -> asyncio.Event:
     """Count a held call, and notice its decision: before the commit, so that none is missed.
 
     A token that ends, and an agent that is deleted or moved, are noticed too. Raises TooMany.
     """
-    stack.callback(count_wait(request, agent.id, agent.organization_id))
+    stack.callback(await count_wait(request, agent.id, agent.organization_id))
     listener: PostgresListener = request.state.postgres_listener
     notified = stack.enter_context(listener.subscribe(f"tool-decision:{held.approval_id}"))
     return stack.enter_context(listener.subscribe(f"rights:{agent.id}", notified))

@@ -43,7 +43,7 @@ async def _receive(
     """
     agent = await authenticate_request(request, AllowedCaller.AGENT)
     assert isinstance(agent, Agent)
-    request.state.rate_limits.telemetry.hit(str(agent.id))
+    await request.state.rate_limits.telemetry.hit(str(agent.id))
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         reason = (

@@ -16,58 +16,26 @@ RETRY_AFTER = 5  # seconds, if too much runs or waits
 
 
 class RateLimiter:
-    """Allow `max_hits` hits in `seconds` per key; rejected hits do not count.
-
-    `limit` is its name in the metrics, if those who are rejected are refused.
-    """
+    """Allow `max_hits` hits in `seconds` per key; rejected hits do not count."""
 
     def __init__(
-        self,
-        max_hits: int,
-        seconds: float,
-        clock: Callable[[], float] = time.monotonic,
-        *,
-        message: str = N_("Too many requests."),
-        code: str = "rate_limited",
-        limit: str = "",
+        self, max_hits: int, seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._message, self._code, self._limit = message, code, limit
-        self.max_hits = max_hits
-        self.seconds = seconds
-        self._clock = clock
+        self._max_hits, self._seconds, self._clock = max_hits, seconds, clock
         self._hits: dict[str, deque[float]] = {}
-
-    def check(self, key: str) -> None:
-        """Raise TooMany if the key has reached its limit."""
-        hits = self._hits.get(key, deque())
-        window_start = self._clock() - self.seconds
-        while hits and hits[0] <= window_start:
-            hits.popleft()
-        if len(hits) >= self.max_hits:
-            wait = hits[0] + self.seconds - self._clock()
-            if self._limit:
-                REJECTIONS.labels(self._limit).inc()
-            raise TooMany(max(1, math.ceil(wait)), self._message, code=self._code)
-
-    def record_hit(self, key: str) -> None:
-        """Record one hit of the key."""
-        hits = self._hits.pop(key, deque())
-        hits.append(self._clock())
-        self._hits[key] = hits
-        while len(self._hits) > 20_000:  # the least recently used keys are discarded
-            del self._hits[next(iter(self._hits))]
 
     def hit(self, key: str) -> None:
         """Record a hit, or raise TooMany if the limit is reached."""
-        self.check(key)
-        self.record_hit(key)
-
-
-def limit_manual_messages(max_count: int, limit: str) -> RateLimiter:
-    """Create the limiter of what people send by hand in 10 minutes."""
-    message = N_("Too many tests and repetitions were sent by hand.")
-    code = "too_many_manual_messages"
-    return RateLimiter(max_count, 600.0, message=message, code=code, limit=limit)
+        at = self._clock()
+        hits = self._hits.pop(key, deque())
+        self._hits[key] = hits
+        while len(self._hits) > 20_000:  # the least recently used keys are discarded
+            del self._hits[next(iter(self._hits))]
+        while hits and hits[0] <= at - self._seconds:
+            hits.popleft()
+        if len(hits) >= self._max_hits:
+            raise TooMany(max(1, math.ceil(hits[0] + self._seconds - at)))
+        hits.append(at)
 
 
 class ConcurrencyLimiter:

@@ -110,7 +110,7 @@ from models.onboarding import (
     OnboardingStatus,
 )
 from models.organization import BoardAccess, Member, Organization, Role
-from models.request import IdempotencyKey, KeptForm
+from models.request import IdempotencyKey, KeptForm, LimitShare
 from models.run import Run, RunStatus
 from models.skill import (
     GatewaySkill,

@@ -1,4 +1,4 @@
-"""Requests that are kept: those that may be sent again, and forms of expired sessions."""
+"""Requests that are kept, and how many of a caller a process may accept."""
 
 from datetime import datetime
 from uuid import UUID
@@ -36,3 +36,18 @@ class KeptForm(Base):
     # Path and fields.
     encrypted_content: Mapped[str] = encrypted_column("kept_forms.content:{id}")
     created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class LimitShare(Base):
+    """What a process has claimed of the limit of a caller, for some seconds or minutes.
+
+    The table is not logged: after a crash of the database every process claims again.
+    """
+
+    __tablename__ = "limit_shares"
+    __table_args__ = (UniqueConstraint("key_hash", "process_id"), {"prefixes": ["UNLOGGED"]})
+
+    key_hash: Mapped[str]  # SHA-256 of the limit and the caller, in hex
+    process_id: Mapped[UUID]  # chosen by the process when it starts
+    taken: Mapped[int]
+    expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -99,7 +99,7 @@ async def stream_events(request: Request) -> Response:
     board_ids = frozenset(map(forms.parse_id, request.query_params.getlist("board") or [""]))
     subscription = _PageSubscription(request.auth, organization_id, board_ids)
     has_missed = is_ahead or last_seen < latest
-    release = count_open_stream(request, f"session {request.auth.sign_in.id}")
+    release = await count_open_stream(request, f"session {request.auth.sign_in.id}")
     return EventStreamResponse(
         _PageStream(request, subscription).generate(last_seen, has_missed, is_ahead), release
     )

@@ -254,7 +254,7 @@ async def ingest_board_webhook(
     except AppError as error:
         if webhook is not None:
             await _record_rejection(context, webhook, error.code)
-        request.state.rate_limits.webhooks.hit(f"address {rate_limit_network(address)}")
+        await request.state.rate_limits.webhooks.hit(f"address {rate_limit_network(address)}")
         raise
     try:
         async with (
@@ -276,7 +276,7 @@ async def _record_rejection(context: RequestContext, webhook: BoardWebhook, code
     """Store why a request was rejected, unless that is stored already or too often."""
     if board_webhooks.is_new_rejection(webhook, code):
         with suppress(TooMany):
-            context.request.state.rate_limits.webhook_rejections.hit(str(webhook.id))
+            await context.request.state.rate_limits.webhook_rejections.hit(str(webhook.id))
             async with context.transaction() as session:
                 await board_webhooks.record_rejection(session, webhook, code)
 

@@ -113,7 +113,7 @@ async def create_channel(
     async with context.transaction() as session:
         channel = await channels.create_channel(session, member, context.secret_cipher, body)
     if not channel.confirmed_at:
-        context.count_own_message()
+        await context.count_own_message()
         await messages.send_code(member, channel.id, context.user.language)
     return await _load(context, member, channel.id)
 
@@ -140,7 +140,7 @@ async def send_channel_test(
     context: RequestContext, member: Member, channel_id: UUID
 ) -> ChannelTestResult:
     """Send a test at once. Its result is in the log."""
-    context.count_own_message()
+    await context.count_own_message()
     messages = context.manual_messages
     id = await messages.send_test(member, channel_id, context.user.language)
     return ChannelTestResult(delivery_id=id)
@@ -151,7 +151,7 @@ async def send_channel_code(
     context: RequestContext, member: Member, channel_id: UUID
 ) -> Encoded[ChannelRead]:
     """Send another code to an e-mail address that is not confirmed; the one before ends."""
-    context.count_own_message()
+    await context.count_own_message()
     await context.manual_messages.send_code(member, channel_id, context.user.language)
     return await _load(context, member, channel_id)
 
@@ -201,7 +201,7 @@ async def replay_channel_delivery(
     context: RequestContext, channel: NotificationChannel, delivery_id: UUID
 ) -> Ok:
     """Send a message that failed again, unless it was read or resolved meanwhile."""
-    context.count_own_message()
+    await context.count_own_message()
     await channels.send_again(context.session, channel, delivery_id)
     return Ok()
 

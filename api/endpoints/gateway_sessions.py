@@ -190,7 +190,7 @@ async def _load_gateway(
             session, context.user, board_id, to_write=to_write
         )
         owners = await gateways.load_session_owners(session, context.user, gateway)
-    check_rate_limit(context, gateway.organization_id)
+    await check_rate_limit(context, gateway.organization_id)
     return gateway, owners
 
 
@@ -266,7 +266,7 @@ async def get_gateway_status(context: RequestContext, query: StatusQuery) -> Gat
         owners: gateways.SessionOwners = {}
         if saved is not None:
             owners = await gateways.load_session_owners(session, context.user, saved)
-    check_rate_limit(context, organization_id)
+    await check_rate_limit(context, organization_id)
     try:
         async with connector.connect_to(target) as link:
             session_list = await gateways.list_sessions(link, saved.session_key if saved else None)

@@ -208,9 +208,9 @@ async def check_gateway(
     return Encoded(fields)
 
 
-def check_rate_limit(context: RequestContext, organization_id: UUID) -> None:
+async def check_rate_limit(context: RequestContext, organization_id: UUID) -> None:
     """Count a call to a gateway. Raises TooMany, because it must not be used to scan ports."""
-    hit_gateway_limits(context.request, organization_id, context.user.id)
+    await hit_gateway_limits(context.request, organization_id, context.user.id)
 
 
 async def _probe_and_record(context: RequestContext, member: Member, gateway: Gateway) -> Gateway:
@@ -220,7 +220,7 @@ async def _probe_and_record(context: RequestContext, member: Member, gateway: Ga
 
 
 async def _probe(context: RequestContext, member: Member, gateway: Gateway) -> gateways.ProbeResult:
-    check_rate_limit(context, member.organization_id)
+    await check_rate_limit(context, member.organization_id)
     return await gateways.ProbeResult.probe_gateway(context.gateway_connector, gateway)
 
 
@@ -290,7 +290,7 @@ async def link_gateway_agent(
 
 
 async def _list_agents(context: RequestContext, gateway: Gateway) -> list[ListedAgent]:
-    check_rate_limit(context, gateway.organization_id)
+    await check_rate_limit(context, gateway.organization_id)
     async with context.gateway_connector.connect(gateway) as link:
         return list(await gateways.list_gateway_agents(link))
 
@@ -378,7 +378,7 @@ async def sync_gateway_templates(
     Changes of the agents are kept unless `overwrite` is set. With `dry_run` nothing is changed.
     Problems with single agents are in `errors`.
     """
-    check_rate_limit(context, member.organization_id)
+    await check_rate_limit(context, member.organization_id)
     options = sync.SyncOptions(**query.model_dump(exclude={"dry_run", "force_bootstrap"}))
     connector, cipher = context.gateway_connector, context.secret_cipher
     async with context.transaction() as session:
@@ -607,7 +607,7 @@ async def revoke_command_grant(
 async def _load_owners(context: RequestContext, gateway: Gateway) -> SessionOwners:
     async with context.transaction() as session:
         owners = await gateways.load_session_owners(session, context.user, gateway)
-    check_rate_limit(context, gateway.organization_id)
+    await check_rate_limit(context, gateway.organization_id)
     return owners
 
 

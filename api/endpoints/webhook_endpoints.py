@@ -230,7 +230,7 @@ async def send_webhook_test(
     context: RequestContext, found: WebhookEndpoint
 ) -> Encoded[WebhookDeliveryRead]:
     """Send a request of the type `webhook.test`, once. Its result is in the log."""
-    context.count_manual_message(found.organization_id)
+    await context.count_manual_message(found.organization_id)
     delivery = await webhook_endpoints.create_test_delivery(context.session, found)
     return Encoded(encode_delivery(delivery))
 
@@ -240,7 +240,7 @@ async def replay_webhook_period(
     context: RequestContext, found: WebhookEndpoint, body: WebhookPeriod
 ) -> WebhookReplay:
     """Send the events of a period that were not delivered, also those of a pause."""
-    context.count_manual_message(found.organization_id)
+    await context.count_manual_message(found.organization_id)
     base_url = context.settings.base_url
     count = await webhook_endpoints.replay_period(
         context.session, found, body.since, body.until, base_url
@@ -283,7 +283,7 @@ async def replay_webhook_delivery(
     context: RequestContext, found: WebhookEndpoint, delivery_id: UUID
 ) -> Encoded[WebhookDeliveryRead]:
     """Send a delivery again, with the same `webhook-id`."""
-    context.count_manual_message(found.organization_id)
+    await context.count_manual_message(found.organization_id)
     delivery = await webhook_endpoints.get_delivery(context.session, found, delivery_id)
     await webhook_endpoints.replay_delivery(context.session, found, delivery)
     return Encoded(encode_delivery(delivery))

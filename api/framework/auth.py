@@ -67,7 +67,7 @@ async def authenticate_by_reading(
             return None
     except (WriteRequired, Unauthorized):
         return None
-    return _accept(request, actor)
+    return await _accept(request, actor)
 
 
 async def authenticate_by_writing(request: Request, allowed_caller: AllowedCaller) -> Actor:
@@ -77,10 +77,10 @@ async def authenticate_by_writing(request: Request, allowed_caller: AllowedCalle
     except Unauthorized:
         await _count_failure(request)
         raise
-    return _accept(request, actor)
+    return await _accept(request, actor)
 
 
-def _accept(request: Request, actor: Actor) -> Actor:
+async def _accept(request: Request, actor: Actor) -> Actor:
     """Record the use, and check the scope and the rate. Raises Forbidden and TooMany."""
     audit.identify_actor(actor)
     credential = get_bearer_token(request)
@@ -93,7 +93,7 @@ def _accept(request: Request, actor: Actor) -> Actor:
     recognize_caller(request, credential, caller)
     if request.method not in READING_METHODS:
         require_write_scope(request)
-    request.state.rate_limits.requests.hit(str(actor.id))
+    await request.state.rate_limits.requests.hit(str(actor.id))
     return actor
 
 

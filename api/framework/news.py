@@ -5,8 +5,8 @@ and no connection, and runs no statement until there is an announcement for its 
 """
 
 import asyncio
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, asynccontextmanager
 
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -31,8 +31,8 @@ class WaitQuery(BaseModel):
     )
 
 
-@contextmanager
-def wait_for_news(request: Request, actor: Actor, seconds: float) -> Generator[LongWait]:
+@asynccontextmanager
+async def wait_for_news(request: Request, actor: Actor, seconds: float) -> AsyncGenerator[LongWait]:
     """Let a request wait for what is new for its agent. Raises TooMany.
 
     Its first notification comes at once, for what was new before.
@@ -42,7 +42,7 @@ def wait_for_news(request: Request, actor: Actor, seconds: float) -> Generator[L
     notified = asyncio.Event()
     notified.set()
     with ExitStack() as stack:
-        stack.callback(count_wait(request, actor.id, actor.organization_id))
+        stack.callback(await count_wait(request, actor.id, actor.organization_id))
         stack.enter_context(listener.subscribe(f"agent-news:{actor.id}", notified))
         if actor.board_id is not None:
             stack.enter_context(listener.subscribe(f"board-tasks:{actor.board_id}", notified))

@@ -318,7 +318,7 @@ class Operation:
     async def _wait_for_news(self, request: Request, found: "_Found") -> "_Found | None":
         """Read again after each notification, with the rights that the caller has then."""
         last: _Found | None = found
-        with wait_for_news(request, found.context.actor, found.wait) as wait:
+        async with wait_for_news(request, found.context.actor, found.wait) as wait:
             while last is not None and last.wait and await wait.next() is WaitEnd.NOTIFIED:
                 last = await self._find(request)
         return last

@@ -86,14 +86,14 @@ class RequestContext:
         connector: GatewayConnector = self.request.state.gateway_connector
         return connector
 
-    def count_manual_message(self, organization_id: UUID) -> None:
+    async def count_manual_message(self, organization_id: UUID) -> None:
         """Count what an admin sends to webhooks by hand. Raises TooMany."""
         limit = self.request.state.rate_limits.webhook_messages
-        limit.hit(f"organization {organization_id}")
+        await limit.hit(f"organization {organization_id}")
 
-    def count_own_message(self) -> None:
+    async def count_own_message(self) -> None:
         """Count what the user sends on channels by hand. Raises TooMany."""
-        self.request.state.rate_limits.channel_messages.hit(f"user {self.user.id}")
+        await self.request.state.rate_limits.channel_messages.hit(f"user {self.user.id}")
 
     @property
     def manual_messages(self) -> ManualMessages:

@@ -75,7 +75,7 @@ async def wait(context: RequestContext, body: NewsWait) -> Encoded[NewsRead]:
         async with context.transaction() as session:
             await messages.acknowledge_messages(session, context.agent, body.acknowledge)
     news: dict[str, Any] = {}
-    with wait_for_news(context.request, context.agent, body.seconds) as waiting:
+    async with wait_for_news(context.request, context.agent, body.seconds) as waiting:
         while not any(news.values()) and await waiting.next() is WaitEnd.NOTIFIED:
             news = await _read_news(context)
     if not any(news.values()):

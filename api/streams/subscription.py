@@ -190,7 +190,7 @@ async def open_stream(
             )
     first_frame = b"" if received <= latest else format_frame("reset", latest, ResetMessage())
     await load_allowed_ids(context.session)  # raises the errors of a caller without access
-    release = count_open_stream(context.request, f"actor {context.actor.id}")
+    release = await count_open_stream(context.request, f"actor {context.actor.id}")
     source = _StreamSource(context, definition, load_allowed_ids)
     request = context.request
     credential = get_agent_token(request), get_bearer_token(request)

@@ -76,16 +76,16 @@ def is_trusted(hop: str, trusted: Sequence[Network]) -> bool:
     return any(address in network for network in trusted)
 
 
-def hit_gateway_limits(request: HTTPConnection, organization_id: UUID, user_id: UUID) -> None:
+async def hit_gateway_limits(request: HTTPConnection, organization_id: UUID, user_id: UUID) -> None:
     """Count a call to a gateway for the organization, the user and the address. Raises TooMany.
 
     A user can create any number of organizations, and must not scan ports with them.
     """
     address = get_client_ip(request, request.state.settings.trusted_proxies)
     limits = request.state.rate_limits
-    limits.gateway_calls_by_address.hit(rate_limit_network(address))
-    limits.gateway_calls.hit(f"user {user_id}")
-    limits.gateway_calls.hit(str(organization_id))
+    await limits.gateway_calls_by_address.hit(rate_limit_network(address))
+    await limits.gateway_calls.hit(f"user {user_id}")
+    await limits.gateway_calls.hit(str(organization_id))
 
 
 ADVICE = (

@@ -29,7 +29,7 @@ from core.errors import (
     UpstreamError,
 )
 from core.http.caller import get_client_ip, rate_limit_network
-from core.limiters import ConcurrencyLimiter
+from core.shared_limiters import SharedConcurrencyLimiter
 from core.text import N_
 
 STATUS_CODES: dict[type[AppError], int] = {
@@ -124,36 +124,35 @@ def get_last_event_id(request: Request) -> int:
     return int(given)
 
 
-def count_open_stream(request: HTTPConnection, credential: str) -> Callable[[], None]:
+async def count_open_stream(request: HTTPConnection, credential: str) -> Callable[[], None]:
     """Count a stream of a credential and of its network, and return a function that ends it.
 
     Raises TooMany.
     """
     settings = get_settings(request)
     network = rate_limit_network(get_client_ip(request, settings.trusted_proxies))
-    limiter: ConcurrencyLimiter = request.state.open_streams
+    limiter: SharedConcurrencyLimiter = request.state.open_streams
     limit = settings.rate_limit_streams
-    return limiter.acquire(
+    return await limiter.acquire(
         {f"credential {credential}": limit, f"network {network}": NETWORK_STREAMS * limit}
     )
 
 
-WAITS_OF_AGENT, WAITS_OF_ORGANIZATION, WAITS_OF_PROCESS = 50, 200, 1_000
+WAITS_OF_AGENT, WAITS_OF_ORGANIZATION = 50, 200
 
 
-def count_wait(
+async def count_wait(
     request: HTTPConnection, agent_id: UUID, organization_id: UUID
 ) -> Callable[[], None]:
     """Count a request of an agent that waits, and return a function that ends it. Raises TooMany.
 
     It is for waits that hold no slot (core/http/long_wait.py), also those of tool calls.
     """
-    limiter: ConcurrencyLimiter = request.state.long_waits
-    return limiter.acquire(
+    limiter: SharedConcurrencyLimiter = request.state.long_waits
+    return await limiter.acquire(
         {
             f"agent {agent_id}": WAITS_OF_AGENT,
             f"organization {organization_id}": WAITS_OF_ORGANIZATION,
-            "process": WAITS_OF_PROCESS,
         }
     )
 

@@ -17,7 +17,7 @@ from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from core.http.long_wait import end_waits
 from core.http.request import WAITS_OF_AGENT
-from core.limiters import ConcurrencyLimiter
+from core.shared_limiters import SharedConcurrencyLimiter, SharedLimits
 from models import AgentToken, Status
 from services import approvals, boards, messages
 from services.approvals import ApprovalCreate
@@ -42,7 +42,7 @@ class Site:
     app: ASGIApp
     world: World
     transaction: TransactionFactory
-    waits: ConcurrencyLimiter
+    waits: SharedConcurrencyLimiter
 
     @property
     def worker(self) -> Client:
@@ -53,7 +53,7 @@ class Site:
         return f"/agent/boards/{self.world.board.id}/tasks"
 
     async def wait_until_waiting(self, count: int = 1) -> None:
-        await wait_until(lambda: self.waits.count("process") == count)
+        await wait_until(lambda: self.waits.total == count)
 
     async def send_message(self) -> None:
         async with self.transaction() as session:
@@ -88,7 +88,7 @@ async def site(
     listener = PostgresListener()
     listening = asyncio.create_task(listener.listen(settings.dsn))
     await asyncio.wait_for(listener.connected.wait(), 10)
-    waits = ConcurrencyLimiter("Too many requests wait.")
+    waits = SharedConcurrencyLimiter(SharedLimits(None), "waits", "Too many requests wait.")
     async with api.mcp.run_server() as server:
         app = build_app_on(
             settings,
@@ -216,12 +216,12 @@ async def test_requests_that_wait_leave_their_slots_to_others(site: Site) -> Non
     await site.send_message()
     async with asyncio.timeout(20):
         await asyncio.gather(*waiting)
-    assert site.waits.count("process") == 0
+    assert site.waits.total == 0
 
 
 async def test_an_agent_has_few_requests_that_wait(site: Site) -> None:
     for _ in range(WAITS_OF_AGENT):
-        site.waits.acquire({f"agent {site.world.worker.id}": WAITS_OF_AGENT})
+        await site.waits.acquire({f"agent {site.world.worker.id}": WAITS_OF_AGENT})
     refused = await site.worker.get(f"{MESSAGES}?wait=50")
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
     assert (await site.worker.get(MESSAGES)).status_code == 200

@@ -62,7 +62,9 @@ from tests.support.tool_calls import make_coding_session, make_tool_grant
 from tests.support.webhook_rows import make_delivery, make_endpoint
 from tests.support.world import World
 
-WRITTEN_BY_REFUSED_REQUESTS = {"api_tokens", "audit_records", "failed_attempts", "idempotency_keys"}
+WRITTEN_BY_REFUSED_REQUESTS = {
+    *("api_tokens", "audit_records", "failed_attempts", "idempotency_keys", "limit_shares"),
+}
 TABLES = sorted(Base.metadata.tables.keys() - WRITTEN_BY_REFUSED_REQUESTS)
 CHARLIE_INVITE_TOKEN = "mc_invite_for-charlie"  # of the invitation to Tern
 ROWS_SQL = text(

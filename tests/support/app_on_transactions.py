@@ -16,6 +16,7 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from core.db.reads import ReadConnection
+from core.shared_limiters import SharedLimits
 from services.last_seen import FLUSH_INTERVAL, LastSeenBuffer, UsedModel
 from tests.support.encoded_responses import check_encoded_responses
 
@@ -35,7 +36,12 @@ def build_app_on(
     """
     application = check_encoded_responses(app.build_app(settings))
     built = app.build_state(
-        settings, transaction, listener or PostgresListener(), event_feed, ReadsOn(transaction)
+        settings,
+        transaction,
+        listener or PostgresListener(),
+        event_feed,
+        ReadsOn(transaction),
+        SharedLimits(None),  # a statement beside those of the test would be in its transaction
     )
     built |= {"last_seen": FirstUses(transaction)} | state
 

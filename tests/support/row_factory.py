@@ -21,6 +21,7 @@ UNOWNED_TABLES = {
     "idempotency_keys",
     "organizations",
     "failed_attempts",
+    "limit_shares",
     "pending_sign_ins",
     "public_addresses",
     "soul_directories",

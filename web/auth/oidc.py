@@ -40,7 +40,7 @@ async def start_sign_in(request: Request) -> Response:
         provider = _get_provider(request)
         # Several tabs share the secret of the browser.
         secret = viewer.read_oidc_secret(request) or secrets.token_urlsafe(32)
-        request.state.rate_limits.provider_sign_ins.hit(secret)
+        await request.state.rate_limits.provider_sign_ins.hit(secret)
         authorization = AuthorizationRequest.generate(again=again)
         url = await provider.build_authorization_url(
             redirect_uri=_callback_url(request),

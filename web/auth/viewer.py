@@ -52,7 +52,7 @@ async def rate_limited_viewer(connection: HTTPConnection) -> Viewer | None:
             return await current_viewer(connection)
     viewer = await current_viewer(connection)
     if viewer is not None:
-        connection.state.rate_limits.pages.hit(f"session {viewer.sign_in.id}")
+        await connection.state.rate_limits.pages.hit(f"session {viewer.sign_in.id}")
     return viewer
 
 

@@ -126,7 +126,7 @@ async def confirm_channel(request: Request) -> Response:
 
 async def _send_code(request: Request, channel_id: UUID) -> None:
     """Send a new code to an address that is not confirmed. Raises TooMany."""
-    request.state.rate_limits.channel_messages.hit(f"user {request.user.id}")
+    await request.state.rate_limits.channel_messages.hit(f"user {request.user.id}")
     messages = build_manual_messages(request)
     await messages.send_code(current_member(request), channel_id, reader_language.get())
 

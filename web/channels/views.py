@@ -84,7 +84,7 @@ async def send_test(request: Request) -> Response:
     """Send a test at once, and redirect to the page that shows its result."""
     form, id = forms.Form(), forms.path_id(request, "channel_id")
     with form.catch_errors(has_limit=True):
-        _count_message(request)
+        await _count_message(request)
         messages = build_manual_messages(request)
         test_id = await messages.send_test(current_member(request), id, reader_language.get())
         return RedirectResponse(f"/settings/channels/{id}?test={test_id}#result", 303)
@@ -97,7 +97,7 @@ async def send_again(request: Request) -> Response:
     with form.catch_errors(has_limit=True):
         async with open_transaction(request) as session:
             channel = await _lock(request, session)
-            _count_message(request)
+            await _count_message(request)
             await channels.send_again(session, channel, forms.path_id(request, "delivery_id"))
         return RedirectResponse(f"{_path(channel)}#log", 303)
     return await render_channel(request, form)
@@ -148,9 +148,9 @@ def build_manual_messages(request: Request) -> ManualMessages:
     )
 
 
-def _count_message(request: Request) -> None:
+async def _count_message(request: Request) -> None:
     """Count what the user sends by hand. Raises TooMany."""
-    request.state.rate_limits.channel_messages.hit(f"user {request.user.id}")
+    await request.state.rate_limits.channel_messages.hit(f"user {request.user.id}")
 
 
 async def _lock(request: Request, session: Any) -> NotificationChannel:

@@ -253,7 +253,7 @@ async def _compare_files(
     member, gateway_id = current_member(request), forms.path_id(request, "gateway_id")
     async with open_reader(request) as source:
         summary = await gateways.get_gateway_summary(source, member, gateway_id)
-        count_gateway_request(request, summary)
+        await count_gateway_request(request, summary)
         plan = await sync.plan_sync(
             source,
             request.state.secret_cipher,

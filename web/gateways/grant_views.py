@@ -63,7 +63,7 @@ async def _revoke(
             member, gateway = current_member(request), summary.gateway
             await gateways.record_revocation(session, member, gateway, grant, is_done=is_done)
 
-    count_gateway_request(request, summary)
+    await count_gateway_request(request, summary)
     try:
         async with gateway_connector(request).connect(summary.gateway) as client:
             grant = await gateways.get_grant_to_revoke(client, owners, grant_id)

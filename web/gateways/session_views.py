@@ -108,7 +108,7 @@ async def _send_message(request: Request, fields: SessionMessageForm) -> None:
         view = await _get_session(request, session, to_write=True)
         organization_id = view.summary.gateway.organization_id
         await organizations.require_not_stopped(session, organization_id)
-    hit_gateway_limits(request, organization_id, request.user.id)
+    await hit_gateway_limits(request, organization_id, request.user.id)
     try:
         async with gateway_connector(request).connect(view.summary.gateway) as client:
             await gateways.send_chat_message(
@@ -171,7 +171,7 @@ async def query_gateway(
     if failing is not None and summary.is_leased:
         return None, describe_check(failing, summary.gateway)
     try:
-        count_gateway_request(request, summary)
+        await count_gateway_request(request, summary)
         async with gateway_connector(request).connect(summary.gateway) as client:
             return await query(client), ""
     except UpstreamError as error:

@@ -113,7 +113,7 @@ async def delete_gateway(request: Request) -> Response:
 
 async def _check_connection(request: Request, gateway: Gateway) -> None:
     """Check the connection of a gateway, and store the result. Raises TooMany and Conflict."""
-    hit_gateway_limits(request, gateway.organization_id, request.user.id)
+    await hit_gateway_limits(request, gateway.organization_id, request.user.id)
     result = await gateways.ProbeResult.probe_gateway(gateway_connector(request), gateway)
     async with open_transaction(request) as session:
         await gateways.record_user_probe(session, current_member(request), gateway, result)
@@ -174,10 +174,10 @@ def gateway_connector(request: Request) -> gateways.GatewayConnector:
     return connector
 
 
-def count_gateway_request(request: Request, summary: gateways.GatewaySummary) -> None:
+async def count_gateway_request(request: Request, summary: gateways.GatewaySummary) -> None:
     """Count a request to a gateway unless a worker is connected to it. Raises TooMany."""
     if summary.status is not gateway_status.GatewayStatus.CONNECTED:
-        hit_gateway_limits(request, summary.gateway.organization_id, request.user.id)
+        await hit_gateway_limits(request, summary.gateway.organization_id, request.user.id)
 
 
 @dataclass(frozen=True)

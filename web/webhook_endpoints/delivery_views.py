@@ -190,7 +190,7 @@ async def _lock_for_sending(request: Request, session: Session) -> WebhookEndpoi
     """Lock the webhook, and count what an admin sends by hand. Raises TooMany."""
     endpoint = await _lock(request, session)
     limit = request.state.rate_limits.webhook_messages
-    limit.hit(f"organization {endpoint.organization_id}")
+    await limit.hit(f"organization {endpoint.organization_id}")
     return endpoint
 
 
