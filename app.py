@@ -146,7 +146,7 @@ def build_app(settings: Settings) -> Starlette:
         transaction_factory = async_sessionmaker(engine, expire_on_commit=False).begin
         listener = PostgresListener()
         event_feed = events.EventFeed(transaction_factory, listener)
-        read_pool = ReadPool(settings.dsn, settings.db_pool_size)
+        read_pool = ReadPool(settings.dsn, settings.db_pool_size, is_pooled=settings.is_pooled)
         limit_engine = create_database_engine(settings, size=1)
         shared_limits = SharedLimits(
             limit_shares.LimitShareTable(async_sessionmaker(limit_engine).begin),
@@ -156,7 +156,7 @@ def build_app(settings: Settings) -> Starlette:
             settings, transaction_factory, listener, event_feed, read_pool, shared_limits
         )
         name = secret_keys.build_application_name(state["secret_cipher"])
-        listen_task = asyncio.create_task(listener.listen(settings.dsn, name))
+        listen_task = asyncio.create_task(listener.listen(settings.direct_dsn, name))
         state["last_seen"] = LastSeenBuffer(transaction_factory, interval=FLUSH_INTERVAL)
         report_pool_usage(engine)
         read_pool.report_usage()

@@ -40,10 +40,11 @@ async def create_backup(settings: Settings, file: Path) -> None:
     try:
         async with open_database(settings) as settings:
             programs = PostgresPrograms.for_server(
-                settings, await fetch_server_version(settings.dsn)
+                settings, await fetch_server_version(settings.direct_dsn)
             )
             options = ("--format=custom", "--no-owner", "--no-privileges", f"--file={temporary}")
-            await asyncio.to_thread(programs.run_program, "pg_dump", *options, dsn=settings.dsn)
+            dsn = settings.direct_dsn
+            await asyncio.to_thread(programs.run_program, "pg_dump", *options, dsn=dsn)
             programs.run_program("pg_restore", "--list", str(temporary))
             temporary.rename(file)
             await record_operation(settings, AuditAction.BACKUP_CREATED, file.name)

@@ -4,19 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-import asyncpg
-
-from cli.command import CommandError, print_line
+from cli.command import print_line
 from core.audit_context import AuditContext, audit_context
 from core.config.settings import Settings
 from embedded_postgres.instance import EmbeddedPostgres
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
-
-CONNECT_TIMEOUT = 10.0  # seconds
 
 
 @asynccontextmanager
@@ -29,7 +24,9 @@ async def open_database(
     when `stop` is set.
     """
     if settings.database_url:
-        await check_connection(settings)
+        from cli.database_check import check_connections
+
+        await check_connections(settings)
         yield settings
         return
     postgres = create_embedded_postgres(settings)
@@ -54,41 +51,19 @@ def create_embedded_postgres(settings: Settings) -> EmbeddedPostgres:
 @asynccontextmanager
 async def open_transaction(settings: Settings) -> "AsyncGenerator[AsyncSession, None]":
     """Open a transaction on a new connection, in which the operator acts."""
-    from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-    from sqlalchemy.pool import NullPool
+    from sqlalchemy.ext.asyncio import AsyncSession
 
     import services.subscriptions  # noqa: F401 - sets the handlers of hooks
+    from core.db.engine import create_direct_engine
 
     operator = AuditContext(actor_kind="operator", credential="command_line")
-    engine = create_async_engine(settings.sqlalchemy_url, poolclass=NullPool)
+    engine = create_direct_engine(settings)
     try:
         with audit_context(operator):
             async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
                 yield session
     finally:
         await engine.dispose()
-
-
-async def check_connection(settings: Settings) -> None:
-    """Raise CommandError if the configured database is unreachable or too old."""
-    try:
-        connection = await asyncpg.connect(settings.dsn, timeout=CONNECT_TIMEOUT)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        reason = str(error) or type(error).__name__
-        raise CommandError(
-            f"{describe_database(settings)} cannot be used, see DATABASE_URL: {reason}."
-        ) from error
-    version = int(await connection.fetchval("show server_version_num"))
-    await connection.close()
-    if version < 150_000:  # PostgreSQL 15
-        name = describe_database(settings)
-        raise CommandError(f"{name} runs PostgreSQL {version // 10_000}: 15 or newer is needed.")
-
-
-def describe_database(settings: Settings) -> str:
-    """Return the name and host of the configured database, without its password."""
-    parts = urlsplit(settings.database_url)
-    return f"The database {parts.path.strip('/')} on {parts.hostname or 'this machine'}"
 
 
 async def _start_postgres(postgres: EmbeddedPostgres, stop: asyncio.Event) -> str:

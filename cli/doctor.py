@@ -135,10 +135,10 @@ def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
 
     Add the results of the checks of `/readyz` if the schema is there.
     """
-    import asyncpg
-
-    from cli.database import describe_database, open_database, open_transaction
+    from cli.database import open_database, open_transaction
+    from cli.database_check import describe_database
     from cli.migrate import get_revisions
+    from core.db.engine import connect_directly
     from core.security.encryption import SecretCipher
     from services.readiness import run_checks
 
@@ -161,7 +161,7 @@ def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
                         lambda: open_transaction(opened_settings), opened_settings, cipher
                     )
                 )
-                connection = await asyncpg.connect(opened_settings.dsn)
+                connection = await connect_directly(opened_settings.direct_dsn)
                 try:
                     notes = await _describe_gateway_cleanups(connection)
                     notes += await _describe_gateway_problems(connection)
@@ -169,7 +169,7 @@ def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
                     notes += await _describe_ending_tokens(connection)
                 finally:
                     await connection.close()
-            name = describe_database(settings) if settings.database_url else "our own"
+            name = describe_database(settings.dsn) if settings.dsn else "our own"
             return f"{name}, {state}{notes}"
 
     return asyncio.run(check())

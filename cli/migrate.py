@@ -8,8 +8,6 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from cli.command import (
     CommandError,
@@ -23,6 +21,7 @@ from cli.command import (
 from cli.database import open_database
 from core.config.installation import COMMAND, PROJECT_ROOT
 from core.config.settings import Settings
+from core.db.engine import create_direct_engine
 
 SCRIPTS = PROJECT_ROOT / "migrations"
 NO_REVISION = "none"
@@ -151,7 +150,7 @@ def _load_scripts() -> ScriptDirectory:
 
 
 async def _run_on_connection(settings: Settings, function: Callable[[Connection], str]) -> str:
-    engine = create_async_engine(settings.sqlalchemy_url, poolclass=NullPool)
+    engine = create_direct_engine(settings)
     try:
         async with engine.begin() as connection:
             return await connection.run_sync(function)

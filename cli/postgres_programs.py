@@ -9,10 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import asyncpg
-
 from cli.command import CommandError
 from core.config.settings import Settings
+from core.db.engine import connect_directly
 from embedded_postgres.data_location import PostgresStartError, find_bundled_programs
 
 FIRST_INCOMPATIBLE_MAJOR = 17  # its programs use a setting that older servers reject
@@ -45,7 +44,11 @@ class PostgresPrograms:
 
     def run_program(self, name: str, *arguments: str, dsn: str = "") -> str:
         """Run a program and return its output; raise CommandError if it fails."""
-        environment = {key: text for key, text in os.environ.items() if not key.startswith("PG")}
+        environment = {
+            key: text
+            for key, text in os.environ.items()
+            if not key.startswith("PG") or key.startswith("PGSSL")  # as for our connections
+        }
         if dsn:
             address, password = split_password(dsn)
             arguments = (f"--dbname={address}", *arguments)
@@ -82,7 +85,7 @@ def replace_database_name(dsn: str, name: str) -> str:
 
 async def fetch_server_version(dsn: str) -> int:
     """Return the major version of the server."""
-    connection = await asyncpg.connect(dsn)
+    connection = await connect_directly(dsn)
     try:
         return int(await connection.fetchval("show server_version_num")) // 10_000
     finally:

@@ -30,6 +30,7 @@ from cli.postgres_programs import (
 )
 from core.config.installation import COMMAND
 from core.config.settings import Settings
+from core.db.engine import connect_directly
 from services.audit import AuditAction
 
 OTHER_CONNECTIONS_QUERY = (
@@ -82,11 +83,14 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
     async with open_database(settings) as settings:
         programs = await _find_programs(settings)
         _check_file(file, programs)
-        connection = await asyncpg.connect(settings.dsn)
+        connection = await connect_directly(settings.direct_dsn)
         try:
-            if await connection.fetchval(OTHER_CONNECTIONS_QUERY, get_database_name(settings.dsn)):
-                reason = "Somebody uses the database: stop Mission Control first (Ctrl-C there)."
-                raise CommandError(reason)
+            if await connection.fetchval(
+                OTHER_CONNECTIONS_QUERY, get_database_name(settings.direct_dsn)
+            ):
+                also = " and the pooler" if settings.is_pooled else ""
+                reason = f"stop Mission Control first (Ctrl-C there){also}."
+                raise CommandError(f"Somebody uses the database: {reason}")
             has_users = await connection.fetchval(
                 "select to_regclass('users') is not null"
             ) and await connection.fetchval("select exists (select from users)")
@@ -98,10 +102,10 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
                 "There are people in the database: add --yes to replace all its data.",
                 "There are people in the database. All its data will be replaced.",
             )
-        async with _connect_to_server(settings.dsn) as server:
+        async with _connect_to_server(settings.direct_dsn) as server:
             await _replace_database(settings, file, programs, server)
         await migrate_database(settings)
-        await _grant_again(settings.dsn, grants)
+        await _grant_again(settings.direct_dsn, grants)
         await record_operation(settings, AuditAction.BACKUP_RESTORED, file.name)
         if problem := await find_key_problem(settings):
             print_line(problem)
@@ -120,7 +124,7 @@ def _check_file(file: Path, programs: PostgresPrograms) -> None:
 
 
 async def _find_programs(settings: Settings) -> PostgresPrograms:
-    version = await fetch_server_version(settings.dsn)
+    version = await fetch_server_version(settings.direct_dsn)
     programs = PostgresPrograms.for_server(settings, version)
     if version < FIRST_INCOMPATIBLE_MAJOR <= programs.major:
         raise CommandError(
@@ -133,8 +137,8 @@ async def _find_programs(settings: Settings) -> PostgresPrograms:
 async def _replace_database(
     settings: Settings, file: Path, programs: PostgresPrograms, server: asyncpg.Connection
 ) -> None:
-    database = get_database_name(settings.dsn)
-    restored_dsn = replace_database_name(settings.dsn, f"{database}_restored")
+    database = get_database_name(settings.direct_dsn)
+    restored_dsn = replace_database_name(settings.direct_dsn, f"{database}_restored")
     current = _quote_identifier(database)
     restored = _quote_identifier(f"{database}_restored")
     replaced = _quote_identifier(f"{database}_replaced")
@@ -160,7 +164,7 @@ async def _replace_database(
 
 async def _grant_again(dsn: str, grants: list[str]) -> None:
     """Grant rights, except on what the restored database does not have."""
-    connection = await asyncpg.connect(dsn)
+    connection = await connect_directly(dsn)
     try:
         for grant in grants:
             with suppress(asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError):
@@ -175,7 +179,7 @@ async def _connect_to_server(dsn: str) -> AsyncGenerator[asyncpg.Connection, Non
     connection = None
     for name in MAINTENANCE_DATABASES:
         try:
-            connection = await asyncpg.connect(replace_database_name(dsn, name))
+            connection = await connect_directly(replace_database_name(dsn, name))
             break
         except asyncpg.PostgresError:
             continue

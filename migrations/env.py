@@ -4,7 +4,6 @@ import asyncio
 
 from alembic import context
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from models import Base
 
@@ -24,8 +23,9 @@ def migrate(connection: Connection) -> None:
 async def main() -> None:
     """Connect to the configured database and migrate it."""
     from core.config.settings import Settings
+    from core.db.engine import create_direct_engine
 
-    engine = create_async_engine(Settings.load().sqlalchemy_url)
+    engine = create_direct_engine(Settings.load())
     async with engine.begin() as connection:
         await connection.run_sync(migrate)
     await engine.dispose()

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.config.installation import COMMAND
 from core.config.settings import Settings
-from core.db.engine import TransactionFactory, is_temporary_error
+from core.db.engine import READ_ONLY, TransactionFactory, is_temporary_error
 from core.db.listen import PostgresListener
 from core.errors import Unavailable
 from core.security.encryption import SecretCipher
@@ -53,7 +53,7 @@ _FUNCTION_RIGHTS = text("""
 DISK_FULL = "53100"  # SQLSTATE
 REASONS = {
     DISK_FULL: "its disk is full",
-    "25006": "it is read-only, as a standby server is",
+    READ_ONLY: "it is read-only, as a standby server is",
     "42501": "its role lacks the right",
 }
 """Why the database refuses a statement, by SQLSTATE."""
@@ -123,7 +123,10 @@ class ReadinessChecker:
     async def _run_checks(self) -> Sequence[CheckResult]:
         try:
             async with asyncio.timeout(CHECK_TIMEOUT):
-                return await run_checks(self._transaction, self._settings, self._cipher)
+                results = await run_checks(self._transaction, self._settings, self._cipher)
+            if self._listener.problem:
+                results = [CheckResult(CheckName.DATABASE, self._listener.problem), *results[1:]]
+            return results
         except TimeoutError:
             return [CheckResult(CheckName.DATABASE, "The database does not answer in time.")]
         finally:
@@ -154,7 +157,7 @@ async def run_checks(
             if not isinstance(error, DBAPIError) and not is_temporary_error(error):
                 raise
             reason = REASONS.get(code, f"error {code}" if code else type(error).__name__)
-            if is_temporary_error(error) and code != DISK_FULL:
+            if is_temporary_error(error) and code not in (DISK_FULL, READ_ONLY):
                 return [CheckResult(CheckName.DATABASE, f"The database cannot be used: {reason}.")]
             failed = "accepts no writes" if name is CheckName.WRITE else f"fails the check {name}"
             problem = f"The database {failed}: {reason}."

@@ -43,7 +43,7 @@ async def run(
     awaited. The caller handles signals.
     """
     engine = create_database_engine(settings, size=2, max_idle=MAX_WORKER_IDLE)
-    read_pool = ReadPool(settings.dsn, size=2)
+    read_pool = ReadPool(settings.dsn, size=2, is_pooled=settings.is_pooled)
     open_read = read_pool.acquire
     transaction = async_sessionmaker(engine, expire_on_commit=False).begin
     listener = PostgresListener()
@@ -71,7 +71,7 @@ async def run(
     )
     webhooks = WebhookDeliveryWorker(settings, transaction, open_read, listener)
     name = secret_keys.build_application_name(cipher)
-    listening = asyncio.create_task(listener.listen(settings.dsn, name))
+    listening = asyncio.create_task(listener.listen(settings.direct_dsn, name))
     working = {asyncio.create_task(one.run(stop)) for one in (scheduler, supervisor, webhooks)}
     try:
         await stop.wait()

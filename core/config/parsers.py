@@ -9,7 +9,7 @@ import re
 import shlex
 from email.utils import parseaddr
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -98,11 +98,11 @@ def parse_database_url(text: str) -> str:
 
 
 def to_sqlalchemy_url(dsn: str) -> str:
-    """Convert to a URL for SQLAlchemy with asyncpg, which uses `ssl` instead of `sslmode`."""
-    parts = urlsplit(dsn)
-    names = {"sslmode": "ssl"}
-    query = [(names.get(name, name), value) for name, value in parse_qsl(parts.query)]
-    return urlunsplit(("postgresql+asyncpg", *parts[1:3], urlencode(query), ""))
+    """Convert to a URL for SQLAlchemy that passes all of it to asyncpg.
+
+    SQLAlchemy itself knows neither the parameters for TLS nor a list of hosts.
+    """
+    return f"postgresql+asyncpg://?{urlencode({'dsn': dsn})}"
 
 
 def expand_folder(path: Path) -> Path:

@@ -59,6 +59,9 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     database_url: Annotated[str, AfterValidator(values.parse_database_url)] = Field(
         default="", repr=False
     )
+    database_direct_url: Annotated[str, AfterValidator(values.parse_database_url)] = Field(
+        default="", repr=False
+    )
     db_pool_size: int = Field(default=10, ge=1, le=1000)
     db_auto_migrate: bool = True
     mc_pg_bin: Folder | None = None
@@ -153,8 +156,18 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
 
     @property
     def dsn(self) -> str:
-        """The database URL for asyncpg."""
+        """The database URL for asyncpg, which can be that of a connection pooler."""
         return self.database_url
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether `dsn` leads to a pooler, which runs each transaction in any of its sessions."""
+        return bool(self.database_direct_url)
+
+    @property
+    def direct_dsn(self) -> str:
+        """The database URL for what needs a session of its own."""
+        return self.database_direct_url or self.database_url
 
     @property
     def offline_after(self) -> timedelta:
@@ -181,8 +194,16 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
         return bound
 
     def with_database(self, url: str) -> "Settings":
-        """Return a copy with another database URL."""
-        return self.model_copy(update={"database_url": values.parse_database_url(url)})
+        """Return a copy with another database URL, without a pooler."""
+        update = {"database_url": values.parse_database_url(url), "database_direct_url": ""}
+        return self.model_copy(update=update)
+
+    @field_validator("database_direct_url")
+    @classmethod
+    def _check_direct_url(cls, given: str, others: ValidationInfo) -> str:
+        if given and not others.data.get("database_url", given):
+            raise ValueError("is only for a DATABASE_URL that leads to a pooler")
+        return given
 
     @field_validator("secret_key", "secret_key_previous", "metrics_token")
     @classmethod

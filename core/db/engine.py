@@ -1,13 +1,15 @@
 """Connect to the database, for commands and for reading, and interpret its errors."""
 
+import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
 import pydantic_core
-from sqlalchemy import event
+from sqlalchemy import NullPool, event
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
@@ -19,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
+from core.config.parsers import to_sqlalchemy_url
 from core.config.settings import Settings
 from core.db.compiled_statement import encode_json_parameter
 from core.db.reads import ReadConnection
@@ -27,16 +30,56 @@ from core.metrics import POOL_SIZE, POOL_USED, POOL_WAITING
 TransactionFactory = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Opens a transaction that is committed at the end of the block and rolled back by an exception."""
 
+READ_ONLY = "25006"  # SQLSTATE
 MAX_OVERFLOW = 5  # additional connections for short load peaks
 POOL_TIMEOUT = 15.0  # seconds that a request waits for a connection before it fails with 503
-CONNECTION_SETTINGS = {
+CONNECTION_SETTINGS = {  # as PostgreSQL shows them
     "jit": "off",  # compiling a statement takes longer than running it
     "max_parallel_workers_per_gather": "0",  # nor do a few rows need several processes
     "lock_timeout": "10s",  # so that one blocked transaction does not use up all connections
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "8s",  # of a process that hangs or is frozen
 }
+"""Sent at the start of a connection. Through a pooler they are those of the role (`pooler.py`)."""
+
 MAX_WORKER_IDLE = 3.0  # seconds that a transaction of a worker may be idle
+
+UNLIMITED = {name: "0" for name in CONNECTION_SETTINGS if name.endswith("_timeout")}
+"""What commands such as a migration set, because the role may have the limits of the server."""
+
+CONNECT_TIMEOUT = 10.0  # seconds
+TCP_OPTIONS = {
+    "SO_KEEPALIVE": 1,
+    "TCP_KEEPIDLE": 3,  # seconds of silence until the first probe
+    "TCP_KEEPINTVL": 1,  # seconds between probes
+    "TCP_KEEPCNT": 3,  # probes without an answer
+    "TCP_USER_TIMEOUT": 6_000,  # milliseconds in which what was sent must be received
+}
+"""End connections within seconds if the machine of the server has vanished: it closes none. Options
+that a system does not have are left out."""
+
+
+class DatabaseConnection(asyncpg.Connection):
+    """A connection that ends soon after its server has vanished."""
+
+    def __init__(self, protocol: Any, transport: Any, *arguments: Any) -> None:
+        super().__init__(protocol, transport, *arguments)
+        connected = transport.get_extra_info("socket")
+        if connected is not None and connected.family in (socket.AF_INET, socket.AF_INET6):
+            for name, value in TCP_OPTIONS.items():
+                if (option := getattr(socket, name, None)) is not None:
+                    level = socket.SOL_SOCKET if name.startswith("SO_") else socket.IPPROTO_TCP
+                    connected.setsockopt(level, option, value)
+
+
+CONNECT_OPTIONS: Mapping[str, Any] = {
+    "timeout": CONNECT_TIMEOUT,
+    "connection_class": DatabaseConnection,
+    "target_session_attrs": "primary",  # after a failover the address may lead to the old one
+}
+"""Options of asyncpg for all connections. A pooler does not know which server it will use."""
+
+POOLER_OPTIONS = {**CONNECT_OPTIONS, "target_session_attrs": "any"}
 
 
 STATEMENT_CACHE = {
@@ -66,9 +109,9 @@ def create_database_engine(
 ) -> AsyncEngine:
     """Create a pool of `size` connections, by default DB_POOL_SIZE; none is opened yet.
 
-    The server ends a transaction that is idle for `max_idle` seconds.
+    The server ends a transaction that is idle for `max_idle` seconds, but not through a pooler.
     """
-    server_settings = dict(CONNECTION_SETTINGS)
+    server_settings = {}
     if max_idle is not None:
         server_settings["idle_in_transaction_session_timeout"] = f"{max_idle:g}s"
     engine = create_async_engine(
@@ -80,10 +123,34 @@ def create_database_engine(
         hide_parameters=True,  # errors are logged; user content must not be
         json_serializer=encode_json_parameter,
         json_deserializer=pydantic_core.from_json,
-        connect_args={"server_settings": server_settings, **STATEMENT_CACHE},
+        connect_args={**_get_options(settings.is_pooled, **server_settings), **STATEMENT_CACHE},
     )
     event.listen(engine.sync_engine, "checkout", _reject_lost_connection)
+    event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
     return engine
+
+
+def create_direct_engine(settings: Settings) -> AsyncEngine:
+    """Create an engine without a pool and without time limits, for commands."""
+    return create_async_engine(
+        to_sqlalchemy_url(settings.direct_dsn),
+        poolclass=NullPool,
+        connect_args={**CONNECT_OPTIONS, "server_settings": UNLIMITED},
+    )
+
+
+async def connect_directly(
+    dsn: str, server_settings: Mapping[str, str] = UNLIMITED
+) -> asyncpg.Connection:
+    """Open a session of the server itself. Raises OSError and errors of asyncpg."""
+    return await asyncpg.connect(dsn, **CONNECT_OPTIONS, server_settings=dict(server_settings))
+
+
+def _get_options(is_pooled: bool, **server_settings: str) -> dict[str, Any]:
+    """Return the options of the connections of a pool."""
+    if is_pooled:
+        return dict(POOLER_OPTIONS)
+    return {**CONNECT_OPTIONS, "server_settings": {**CONNECTION_SETTINGS, **server_settings}}
 
 
 def report_pool_usage(engine: AsyncEngine) -> None:
@@ -105,6 +172,12 @@ def _reject_lost_connection(connection: Any, *_: object) -> None:
     """
     if connection.driver_connection.is_closed():
         raise InvalidatePoolError("the server has closed the connection")
+
+
+def _leave_read_only_server(context: ExceptionContext) -> None:
+    """Replace the connections of the pool when their server accepts no writes any more."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 class PoolBusy(ConnectionError):
@@ -138,13 +211,14 @@ def _is_temporary_code(error: BaseException | None) -> bool:
     """Return whether the SQLSTATE is temporary.
 
     These are lost connections, insufficient resources, lock and statement timeouts, resolved
-    deadlocks, shutdown and crash (PostgreSQL documentation, appendix A).
+    deadlocks, shutdown and crash, and a server without writes (PostgreSQL documentation, appendix
+    A).
     """
     code = str(getattr(error, "sqlstate", "") or "")
-    return code.startswith(("08", "53", "40", "55P03", "57"))
+    return code.startswith(("08", "53", "40", "55P03", "57", READ_ONLY))
 
 
-class _PlainConnection(asyncpg.Connection):
+class _PlainConnection(DatabaseConnection):
     """A connection whose state no read changes, so that nothing is reset after its use."""
 
     def get_reset_query(self) -> str:
@@ -154,18 +228,17 @@ class _PlainConnection(asyncpg.Connection):
 class ReadPool:
     """Connections for reading; none is opened before the first use."""
 
-    def __init__(self, dsn: str, size: int) -> None:
+    def __init__(self, dsn: str, size: int, *, is_pooled: bool = False) -> None:
         self.timeout = POOL_TIMEOUT  # seconds that a read waits for a connection
         self.waiting = 0  # reads that wait for a connection
+        options = _get_options(is_pooled, default_transaction_read_only="on")
         self._pool = asyncpg.create_pool(
             dsn,
             min_size=0,
             max_size=size,
             max_inactive_connection_lifetime=60.0,  # seconds
-            connection_class=_PlainConnection,
             init=_decode_json,
-            **STATEMENT_CACHE,
-            server_settings={**CONNECTION_SETTINGS, "default_transaction_read_only": "on"},
+            **{**options, **STATEMENT_CACHE, "connection_class": _PlainConnection},
         )
 
     @asynccontextmanager

@@ -14,12 +14,22 @@ from contextlib import contextmanager, suppress
 
 import asyncpg
 
+from core.db.engine import connect_directly
+from core.db.pooler import NOT_DIRECT, is_pooler
+
 CHANNEL = "mission_control"  # the payload is a topic; PostgreSQL delivers it at commit
-CONNECT_TIMEOUT = 10.0  # seconds
+ANSWER_TIMEOUT = 10.0  # seconds
 RECONNECT_DELAY = 0.5  # seconds
 KEEPALIVE_INTERVAL = 30.0  # seconds between two checks of the connection
 """A server that stops or ends the session closes the connection, and is noticed at once. This check
-finds connections that a network has dropped silently. They are rare, so two a minute suffice."""
+finds connections that a network has dropped silently, where the system does not notice it."""
+
+CONNECTION_ERRORS = (
+    OSError,  # also TimeoutError
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # no host is the primary
+    asyncpg.PostgresError,
+)
 
 Handler = Callable[[str | None], None]
 """Receives the part of a topic after the colon, or None if notifications may have been missed."""
@@ -33,6 +43,7 @@ class PostgresListener:
     def __init__(self) -> None:
         self.connected = asyncio.Event()
         self.interruptions = 0  # how often the connection was lost
+        self.problem = ""  # a sentence for the operator if notifications cannot arrive
         self._is_outage_logged = False
         self._subscribers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._handlers: dict[str, Handler] = {}
@@ -66,7 +77,7 @@ class PostgresListener:
         while True:
             try:
                 await self._listen_until_lost(dsn, application_name)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except CONNECTION_ERRORS as error:
                 if not self._is_outage_logged:
                     log.warning("The listener cannot connect: %s", error)
                 self._is_outage_logged = True
@@ -79,12 +90,13 @@ class PostgresListener:
 
     async def _listen_until_lost(self, dsn: str, application_name: str) -> None:
         lost = asyncio.Event()
-        connection = await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_TIMEOUT,
-            server_settings={"application_name": application_name},
-        )
+        connection = await connect_directly(dsn, {"application_name": application_name})
         try:
+            self.problem = f"The address of the database {NOT_DIRECT}." * await is_pooler(
+                connection
+            )
+            if self.problem:
+                raise ConnectionError(self.problem)
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(CHANNEL, self._on_notification)
             self.connected.set()
@@ -94,7 +106,7 @@ class PostgresListener:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(lost.wait(), KEEPALIVE_INTERVAL)
                     return
-                await connection.execute("select 1", timeout=CONNECT_TIMEOUT)
+                await connection.execute("select 1", timeout=ANSWER_TIMEOUT)
         finally:
             connection.terminate()
 

@@ -87,7 +87,7 @@ async def fetch_in_transaction(
     Raises DBAPIError, as the session does.
     """
     connection = await _get_connection(session)
-    with _translate_errors(text):
+    with _translate_errors(connection, text):
         return await connection.fetch(text, *arguments)
 
 
@@ -99,7 +99,7 @@ async def execute_many_in_transaction(
     Raises DBAPIError, as the session does.
     """
     connection = await _get_connection(session)
-    with _translate_errors(text):
+    with _translate_errors(connection, text):
         await connection.executemany(text, arguments)
 
 
@@ -145,13 +145,15 @@ def _get_innermost_transaction(session: AsyncSession) -> SessionTransaction | No
 
 
 @contextmanager
-def _translate_errors(statement: str) -> Generator[None]:
+def _translate_errors(connection: asyncpg.Connection, statement: str) -> Generator[None]:
     """Raise the errors of asyncpg as those of SQLAlchemy, without the parameters."""
     try:
         yield
     except asyncpg.InterfaceError as error:
         raise InterfaceError(statement, None, error, hide_parameters=True) from error
     except asyncpg.PostgresError as error:
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+            connection.terminate()  # its pool then replaces all connections
         raise DBAPIError(statement, None, error, hide_parameters=True) from error
 
 
