@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from cli.command import CommandError
 from core.config.settings import Settings
@@ -36,9 +36,11 @@ class PostgresPrograms:
         ]
         compatible = [programs for programs in installed if programs.major >= server_major]
         if not compatible:
+            over_tls = " over TLS" if _requires_tls(settings.direct_dsn) else ""
             raise CommandError(
-                f"Backups of PostgreSQL {server_major} need its programs pg_dump and pg_restore: "
-                "install them, and set MC_PG_BIN to their folder."
+                f"Backups of PostgreSQL {server_major}{over_tls} need its programs pg_dump and"
+                f" pg_restore: install them (postgresql-client-{server_major}), and set MC_PG_BIN"
+                " to their folder."
             )
         return min(compatible, key=lambda programs: programs.major)
 
@@ -92,13 +94,20 @@ async def fetch_server_version(dsn: str) -> int:
         await connection.close()
 
 
+def _requires_tls(dsn: str) -> bool:
+    """Return whether connections must be encrypted."""
+    [mode] = parse_qs(urlsplit(dsn).query).get("sslmode", [os.environ.get("PGSSLMODE")])[-1:]
+    return mode in ("require", "verify-ca", "verify-full")
+
+
 def _find_installed_programs(settings: Settings, server_major: int) -> Iterator[tuple[Path, int]]:
     """Yield the folders on this machine that contain pg_dump, and its major version."""
     folders = [settings.mc_pg_bin, Path(f"/usr/lib/postgresql/{server_major}/bin")]
     on_path = shutil.which("pg_dump")
     folders.append(Path(on_path).parent if on_path else None)
-    with suppress(PostgresStartError):
-        folders.append(find_bundled_programs())
+    if not _requires_tls(settings.direct_dsn):  # the bundled programs are built without it
+        with suppress(PostgresStartError):
+            folders.append(find_bundled_programs())
     for folder in filter(None, folders):
         try:
             output = subprocess.run(  # noqa: S603

@@ -20,6 +20,16 @@ from tests.support.installation import find_free_port
 
 TIMEOUT = 60  # seconds
 
+SYSTEM_PROGRAMS = max(
+    Path("/usr/lib/postgresql").glob("*/bin/postgres"),
+    key=lambda program: int(program.parts[-3]),
+    default=None,
+)
+"""The server of the system's packages. The bundled programs are built without TLS."""
+
+needs_system_postgres = pytest.mark.skipif(
+    SYSTEM_PROGRAMS is None, reason="PostgreSQL is not installed from packages of the system"
+)
 needs_pgbouncer = pytest.mark.skipif(
     shutil.which("pgbouncer") is None, reason="PgBouncer is not installed"
 )
@@ -40,10 +50,12 @@ def find_loopback_address() -> str:
 class TcpPostgres(EmbeddedPostgres):
     """A server with addresses of its own, and the usual content of an installation."""
 
-    def __init__(self, folder: Path, *addresses: str, **tuning: str) -> None:
+    def __init__(
+        self, folder: Path, *addresses: str, programs: Path | None = None, **tuning: str
+    ) -> None:
         self.folder, self.addresses = folder, addresses
         tuning = {"listen_addresses": ",".join(addresses), "fsync": "off", **tuning}
-        super().__init__(folder, tuning=tuning)
+        super().__init__(folder, tuning=tuning, programs=programs)
 
     @property
     def url(self) -> str:
@@ -65,12 +77,39 @@ class TcpPostgres(EmbeddedPostgres):
 
 @contextmanager
 def run_postgres(
-    folder: Path, *addresses: str, is_migrated: bool = True, **tuning: str
+    folder: Path,
+    *addresses: str,
+    is_migrated: bool = True,
+    **tuning: str,
 ) -> Generator[TcpPostgres]:
     """Run a server with an empty installation during the block, or with an empty database."""
     if is_migrated:
         INITIAL_DATABASE.copy_into(folder)
     postgres = TcpPostgres(folder, *(addresses or (find_loopback_address(),)), **tuning)
+    postgres.start()
+    try:
+        yield postgres
+    finally:
+        postgres.stop()
+
+
+@contextmanager
+def run_tls_postgres(folder: Path, certificate: Path, *addresses: str) -> Generator[TcpPostgres]:
+    """Run a server of the system's packages with a certificate, and an empty database."""
+    assert SYSTEM_PROGRAMS is not None
+    own = EmbeddedPostgres(folder).home / "server.pem"
+    postgres = TcpPostgres(
+        folder,
+        *addresses,
+        programs=SYSTEM_PROGRAMS.parent,
+        ssl="on",
+        ssl_cert_file=str(own),
+        ssl_key_file=str(own),
+    )
+    shutil.copy(certificate, own)
+    own.chmod(0o600)
+    owner = own.parent.stat()
+    os.chown(own, owner.st_uid, owner.st_gid)
     postgres.start()
     try:
         yield postgres
