@@ -137,7 +137,7 @@ def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
     """
     from cli.database import open_database, open_transaction
     from cli.database_check import describe_database
-    from cli.migrate import get_revisions
+    from cli.migrate import find_outdated_revision, get_revisions
     from core.db.engine import connect_directly
     from core.security.encryption import SecretCipher
     from services.readiness import run_checks
@@ -145,7 +145,8 @@ def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
     async def check() -> str:
         async with open_database(settings) as opened_settings:
             version, newest = await get_revisions(opened_settings)
-            if version not in (newest, "none"):
+            is_usable = not await find_outdated_revision(opened_settings)
+            if not is_usable and version != "none":
                 raise CommandError(
                     f"it is at version {version}, and this installation at {newest}:"
                     f" {COMMAND} migrate"
@@ -154,7 +155,7 @@ def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
                 "empty, the first start fills it" if version == "none" else f"at version {version}"
             )
             notes = ""
-            if version == newest:
+            if is_usable:
                 cipher = SecretCipher(opened_settings)
                 checked.extend(
                     await run_checks(

@@ -1,13 +1,19 @@
 """`./run migrate`: migrate the database to the version of this checkout."""
 
 import asyncio
-from collections.abc import Callable
+import re
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.command import (
     CommandError,
@@ -22,12 +28,22 @@ from cli.database import open_database
 from core.config.installation import COMMAND, PROJECT_ROOT
 from core.config.settings import Settings
 from core.db.engine import create_direct_engine
+from core.version import VERSION
 
 SCRIPTS = PROJECT_ROOT / "migrations"
 NO_REVISION = "none"
 BASELINE = "0109"  # the schema of release 1.0.0
 LAST_CHECKOUT_BEFORE_BASELINE = "25086fe3"
 MIGRATION_LOCK_KEY = 7_265_102  # advisory lock that serializes processes that migrate
+LOCK_POLL_INTERVAL = 0.2  # seconds
+
+COMPATIBLE_SINCE = "1.0.0"
+"""The oldest release that can use the database of this version: see docs/decisions/updates.md."""
+
+STATEMENT_LOCK_TIMEOUT = 1000  # milliseconds; while a statement waits, others wait behind it
+MAX_LOCK_WAIT = 600.0  # seconds in which a migration is tried again: a backup can take minutes
+LOCK_RETRY_DELAY = 1.0  # seconds in which others use the table
+LOCK_ERRORS = {"55P03", "40P01"}  # SQLSTATE: lock timeout, deadlock
 
 IS_AUDIT_FUNCTION_PUBLIC = """
     select exists (
@@ -50,9 +66,23 @@ def main(arguments: list[str]) -> int:
     return run_command(lambda: asyncio.run(migrate_and_report()) or 0)
 
 
-async def migrate_database(settings: Settings) -> str:
-    """Migrate the database to the newest version in one transaction; return that version."""
-    return await _run_on_connection(settings, _upgrade_to_head)
+async def migrate_database(settings: Settings, scripts: Path = SCRIPTS) -> str:
+    """Migrate the database to the newest version; return its version.
+
+    Each migration is a transaction. The database of a newer release is left as it is if this one
+    can use it. Raises CommandError.
+    """
+    engine = _create_engine(settings)
+    try:
+        async with engine.begin() as connection:
+            revision = await connection.run_sync(_get_revision)
+        if revision != _load_scripts(scripts).get_current_head():
+            async with _hold_migration_lock(engine):
+                await _upgrade_with_retries(engine, scripts)
+        async with engine.begin() as connection:
+            return await connection.run_sync(_finish_migration)
+    finally:
+        await engine.dispose()
 
 
 async def get_revisions(settings: Settings) -> tuple[str, str]:
@@ -61,16 +91,26 @@ async def get_revisions(settings: Settings) -> tuple[str, str]:
     return revision, _load_scripts().get_current_head() or NO_REVISION
 
 
+async def get_compatible_since(settings: Settings) -> str:
+    """Return the oldest release that can use the database; empty if it does not say so."""
+    return await _run_on_connection(settings, _get_compatible_since)
+
+
+async def find_outdated_revision(settings: Settings) -> str:
+    """Return the version of the database if this installation cannot use it, else an empty text."""
+    return await _run_on_connection(settings, _find_outdated_revision)
+
+
 async def find_revision_problem(settings: Settings) -> str:
-    """Return a sentence if this installation cannot migrate the database, else an empty text."""
-    return await _run_on_connection(settings, lambda it: _find_revision_problem(_get_revision(it)))
+    """Return a sentence if this installation can neither use nor migrate the database."""
+    return await _run_on_connection(settings, _find_revision_problem)
 
 
 async def ensure_migrated(settings: Settings) -> None:
     """Migrate if DB_AUTO_MIGRATE is on; otherwise raise CommandError if it is necessary."""
     if settings.db_auto_migrate:
         await migrate_database(settings)
-    elif outdated := await _run_on_connection(settings, find_outdated_revision):
+    elif outdated := await find_outdated_revision(settings):
         raise CommandError(
             f"The database is at version {outdated}, which is not that of this installation: "
             f"call `{COMMAND} migrate`, or do not set DB_AUTO_MIGRATE to false."
@@ -108,45 +148,134 @@ async def find_key_problem(settings: Settings, *, registers: bool = False) -> st
     return ""
 
 
-def find_outdated_revision(connection: Connection) -> str:
-    """Return the version of the database if it is not the newest, else an empty string."""
+@asynccontextmanager
+async def _hold_migration_lock(engine: AsyncEngine) -> AsyncGenerator[None]:
+    """Hold the lock on a connection of its own, since each migration ends a transaction.
+
+    Waiting in the database would keep a snapshot, for which CREATE INDEX CONCURRENTLY waits.
+    """
+    async with engine.connect() as connection:
+        query, key = text("select pg_try_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK_KEY}
+        while not await connection.scalar(query, key):
+            await connection.rollback()
+            await asyncio.sleep(LOCK_POLL_INTERVAL)
+        # A further statement also ends the snapshot of the query.
+        await connection.execute(text("set local idle_in_transaction_session_timeout = 0"))
+        yield
+
+
+async def _upgrade_with_retries(engine: AsyncEngine, scripts: Path) -> None:
+    """Migrate; start the interrupted migration again if it did not get a lock."""
+    end = time.monotonic() + MAX_LOCK_WAIT
+    while True:
+        try:
+            async with engine.connect() as connection:
+                return await connection.run_sync(_upgrade_to_head, scripts)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in LOCK_ERRORS:
+                raise
+            if time.monotonic() > end:
+                raise CommandError(
+                    "A migration did not get a lock, which a long transaction holds: end that, and"
+                    f" call `{COMMAND} migrate`."
+                ) from error
+        print_line("A migration waits for a lock. A backup or a long transaction holds it.")
+        await asyncio.sleep(LOCK_RETRY_DELAY)
+
+
+def _upgrade_to_head(connection: Connection, scripts: Path) -> None:
     revision = _get_revision(connection)
-    return "" if revision == _load_scripts().get_current_head() else revision
+    if problem := revision != NO_REVISION and _find_revision_problem(connection, scripts):
+        raise CommandError(problem)
+    directory = _load_scripts(scripts)
+    is_needed = revision == NO_REVISION or _is_known(revision, directory)
+    if not is_needed or revision == directory.get_current_head():
+        return
+    if revision != NO_REVISION:  # before the first migration that a release may not understand
+        _mark_compatible_releases(connection)
+    connection.commit()  # alembic begins a transaction for each migration
+    config = Config()  # pyproject.toml is not in a wheel
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    if revision == NO_REVISION:
+        _mark_compatible_releases(connection)
+        connection.commit()
+
+
+def _finish_migration(connection: Connection) -> str:
+    if connection.scalar(text(IS_AUDIT_FUNCTION_PUBLIC)):
+        connection.execute(text("revoke execute on function delete_audit_chain from public"))
+    return _get_revision(connection)
+
+
+def _mark_compatible_releases(connection: Connection) -> None:
+    connection.execute(
+        text(f"comment on table alembic_version is 'compatible since {COMPATIBLE_SINCE}'")
+    )
+
+
+def _get_compatible_since(connection: Connection) -> str:
+    comment = connection.scalar(
+        text("select obj_description(to_regclass('alembic_version'), 'pg_class')")
+    )
+    found = re.fullmatch(r"compatible since (\d{1,5}\.\d{1,5}\.\d{1,5})", comment or "")
+    return found[1] if found else ""
+
+
+def parse_version(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, which can be compared."""
+    return tuple(map(int, version.split(".")))
 
 
 def _get_revision(connection: Connection) -> str:
     return MigrationContext.configure(connection).get_current_revision() or NO_REVISION
 
 
-def _upgrade_to_head(connection: Connection) -> str:
-    connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK_KEY})
-    if outdated := find_outdated_revision(connection):
-        if outdated != NO_REVISION and (problem := _find_revision_problem(outdated)):
-            raise CommandError(problem)
-        config = Config()  # pyproject.toml is not in a wheel
-        config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    if connection.scalar(text(IS_AUDIT_FUNCTION_PUBLIC)):
-        connection.execute(text("revoke execute on function delete_audit_chain from public"))
-    return _get_revision(connection)
+def _find_outdated_revision(connection: Connection) -> str:
+    revision, scripts = _get_revision(connection), _load_scripts()
+    is_newest = revision == scripts.get_current_head()
+    is_newer = not _is_known(revision, scripts) and not _find_revision_problem(connection)
+    return "" if is_newest or is_newer else revision
 
 
-def _find_revision_problem(revision: str) -> str:
+def _find_revision_problem(connection: Connection, scripts: Path = SCRIPTS) -> str:
+    revision = _get_revision(connection)
     if revision == NO_REVISION:
         return "It is not a database of Mission Control."
-    if revision in {script.revision for script in _load_scripts().walk_revisions()}:
+    if _is_known(revision, _load_scripts(scripts)):
         return ""
     if revision < BASELINE:
         return (
             f"The database is at version {revision}, from before release 1.0.0. Start the checkout "
             f"of commit {LAST_CHECKOUT_BEFORE_BASELINE} with it once, and then this version."
         )
-    return f"The database is at version {revision}, newer than this installation."
+    oldest = _get_compatible_since(connection)
+    if oldest and parse_version(oldest) <= parse_version(VERSION):
+        return ""
+    needed = f": it needs release {oldest} or newer" if oldest else ""
+    return f"The database is at version {revision}, newer than this installation{needed}."
 
 
-def _load_scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(SCRIPTS))
+def _is_known(revision: str, scripts: ScriptDirectory) -> bool:
+    return revision in {script.revision for script in scripts.walk_revisions()}
+
+
+def _load_scripts(scripts: Path = SCRIPTS) -> ScriptDirectory:
+    return ScriptDirectory(str(scripts))
+
+
+def _create_engine(settings: Settings) -> AsyncEngine:
+    """Return an engine whose transactions do not wait long for a lock."""
+    engine = create_direct_engine(settings)
+
+    def limit_lock_wait(connection: Connection) -> None:
+        # CREATE INDEX CONCURRENTLY, which runs without a transaction, waits as long as it must.
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql(f"set local lock_timeout = {STATEMENT_LOCK_TIMEOUT}")
+
+    event.listen(engine.sync_engine, "begin", limit_lock_wait)
+    return engine
 
 
 async def _run_on_connection(settings: Settings, function: Callable[[Connection], str]) -> str:

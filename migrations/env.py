@@ -9,12 +9,13 @@ from models import Base
 
 
 def migrate(connection: Connection) -> None:
-    """Run the migrations in one transaction on the connection."""
+    """Run each migration in a transaction of its own, unless the connection has begun one."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
         compare_type=True,
         transactional_ddl=True,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()
