@@ -1,8 +1,10 @@
 """Run the command that is named on the command line of `./run` or `mission-control`."""
 
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 
+from cli.checkout import run_from_checkout
 from core.config.installation import COMMAND, IS_CHECKOUT
 from core.version import VERSION
 
@@ -24,11 +26,14 @@ COMMANDS = {
 }
 if IS_CHECKOUT:  # a wheel contains neither these nor what they need
     COMMANDS |= {
+        "update": "install a newer release, or go back by one",
         "test": "run the tests; options go to pytest",
         "check": "check formatting, types and layers of the code",
         "bench": "measure the speed of requests, pages and streams",
         "translations": "update the catalogues of the pages' texts",
     }
+
+LONG_RUNNING = {"serve", "demo", "worker"}
 
 COMMAND_LIST = "\n".join(f"  {name:13} {summary}" for name, summary in COMMANDS.items())
 
@@ -56,7 +61,8 @@ def main(arguments: list[str]) -> int:
     if name not in COMMANDS:
         print(f"There is no command {name}. The commands are:\n\n{HELP}", file=sys.stderr, end="")
         return 2
-    return import_module(f"cli.{name.replace('-', '_')}").main(rest)
+    with run_from_checkout() if name in LONG_RUNNING and IS_CHECKOUT else nullcontext():
+        return import_module(f"cli.{name.replace('-', '_')}").main(rest)
 
 
 if __name__ == "__main__":

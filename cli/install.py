@@ -16,6 +16,9 @@ from pathlib import Path
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 VENV = PROJECT_ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+UPDATE_FOLDER = PROJECT_ROOT / ".update"
+UPDATE_FILE = UPDATE_FOLDER / "former"  # locked by an update; the commit before it until its end
+UPDATE_VARIABLE = "MC_UPDATE"  # set in the processes that an update starts
 INCLUDED_LOCKS = {"requirements-dev.txt": ["requirements.txt"]}  # contained in the key's lock
 
 NO_PIP = """\
@@ -27,6 +30,8 @@ The last words of pip: """
 
 
 def main(lock: str) -> int:
+    if UPDATE_VARIABLE not in os.environ:
+        wait_for_update()
     if is_installed(lock):
         return 0
     lock_handle = os.open(PROJECT_ROOT, os.O_RDONLY)  # serializes processes that start together
@@ -39,6 +44,27 @@ def main(lock: str) -> int:
         print(NO_PIP, file=sys.stderr)
         return 1
     return install_packages(pip, lock)
+
+
+def wait_for_update() -> None:
+    """Wait while an update replaces this checkout; undo the replacement if it was interrupted."""
+    try:
+        file = UPDATE_FILE.open("r+")
+    except OSError:
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting for the end of an update …", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if former := file.read().strip():
+            print(f"An update was interrupted. Going back to {former} …", file=sys.stderr)
+            for name in PROJECT_ROOT.glob(".git/index.lock"):  # of the git that was killed
+                name.unlink()
+            command = ["git", "-C", str(PROJECT_ROOT), "checkout", "--quiet", "--force", former]
+            subprocess.run(command, check=True)  # noqa: S603
+            file.truncate(0)
 
 
 def is_installed(lock: str) -> bool:

@@ -33,9 +33,10 @@ from core.config.settings import Settings
 from core.db.engine import connect_directly
 from services.audit import AuditAction
 
-OTHER_CONNECTIONS_QUERY = (
-    "select count(*) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()"
-)
+OTHER_CONNECTIONS_QUERY = """
+    select count(*) from pg_stat_activity
+    where datname = $1 and pid <> pg_backend_pid() and backend_type = 'client backend'
+"""
 GRANTS_QUERY = """
     select format('grant %s on %s to %s', string_agg(privilege_type, ', '), object, role) from (
         select 'schema ' || quote_ident(nspname) as object, acl.* from pg_namespace,

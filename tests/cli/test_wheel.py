@@ -20,7 +20,7 @@ from tests.cli.conftest import OWNER, ROOT, SAME_SITE, TIMEOUT
 from tests.support.installation import find_free_port
 from tests.support.tiers import repetition
 
-CHECKOUT_COMMANDS = {"test", "check", "bench", "translations"}
+CHECKOUT_COMMANDS = {"update", "test", "check", "bench", "translations"}
 
 pytestmark = repetition  # another start, of the same code
 
