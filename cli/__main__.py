@@ -1,10 +1,8 @@
 """Run the command that is named on the command line of `./run` or `mission-control`."""
 
 import sys
-from contextlib import nullcontext
 from importlib import import_module
 
-from cli.checkout import run_from_checkout
 from core.config.installation import COMMAND, IS_CHECKOUT
 from core.version import VERSION
 
@@ -61,8 +59,11 @@ def main(arguments: list[str]) -> int:
     if name not in COMMANDS:
         print(f"There is no command {name}. The commands are:\n\n{HELP}", file=sys.stderr, end="")
         return 2
-    with run_from_checkout() if name in LONG_RUNNING and IS_CHECKOUT else nullcontext():
-        return import_module(f"cli.{name.replace('-', '_')}").main(rest)
+    module = import_module(f"cli.{name.replace('-', '_')}")
+    if name not in LONG_RUNNING or not IS_CHECKOUT:
+        return module.main(rest)
+    with import_module("cli.checkout").run_from_checkout():
+        return module.main(rest)
 
 
 if __name__ == "__main__":

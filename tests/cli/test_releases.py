@@ -1,25 +1,36 @@
-"""Releases that follow each other: migrations beside the previous one, and a release back."""
+"""Releases that follow each other: stored data, migrations, and a release back."""
 
 import asyncio
+import re
+from collections import Counter
 from pathlib import Path
 
 import asyncpg
+import httpx2
 import pytest
 from alembic.script import ScriptDirectory
 
 from cli.command import CommandError
+from cli.database import open_transaction
 from cli.migrate import (
     BASELINE,
+    COMPATIBLE_SINCE,
     SCRIPTS,
     find_outdated_revision,
     find_revision_problem,
     get_compatible_since,
     migrate_database,
+    parse_version,
+    prepare_database,
 )
 from core.config.settings import Settings
 from core.version import VERSION
+from services import counters
+from tests.cli.conftest import OWNER, SAME_SITE
 from tests.cli.test_migrate import execute
+from tests.support.live_server import run_server
 from tests.support.migration_rules import add_migrations, is_allowed, upgrade
+from tests.support.release_data import FILE_NAME, MAX_BYTES, RELEASES, restore_release
 
 SAFE = """\
 op.execute("alter table tags add icon text not null default ''")
@@ -133,3 +144,65 @@ async def test_a_database_says_which_release_it_needs(isolated_settings: Setting
     for comment in ("'compatible since 2'", "'since 1.0.0'", "null"):
         await execute(isolated_settings, f"comment on table alembic_version is {comment}")
         assert "newer than this" in await find_revision_problem(isolated_settings)
+
+
+STORED_RELEASES = sorted((folder.name for folder in RELEASES.iterdir()), key=parse_version)
+COUNT_OF_EACH_TABLE = """
+    select string_agg(format('select %L, count(*) from %I', relname, relname), ' union all ')
+    from pg_class where relkind = 'r' and relnamespace = current_schema::regnamespace
+"""
+LINK = re.compile(r'href="(/[^"#?]*)')
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+")
+NO_PAGES = re.compile(r"/(static|api|docs|openapi|client|events|health|readyz|metrics).*")
+MAX_PAGES_OF_A_KIND = 2
+
+
+def test_the_data_of_all_releases_is_stored() -> None:
+    """The database of the next release can be used by the last one, or by an older one, too."""
+    assert STORED_RELEASES
+    earlier = [it for it in STORED_RELEASES if parse_version(it) < parse_version(VERSION)]
+    assert parse_version(COMPATIBLE_SINCE) <= parse_version((earlier or [VERSION])[-1])
+    for name in STORED_RELEASES:
+        assert (RELEASES / name / FILE_NAME).stat().st_size <= MAX_BYTES
+
+
+async def crawl(browser: httpx2.AsyncClient) -> Counter[str]:
+    """Open the pages to which links lead, of each kind some; return how many of each kind."""
+    opened: Counter[str] = Counter()
+    found, waiting = {"/"}, ["/"]
+    while waiting:
+        path = waiting.pop(0)
+        kind = ID.sub("ID", path)
+        if opened[kind] == MAX_PAGES_OF_A_KIND or NO_PAGES.fullmatch(path):
+            continue
+        opened[kind] += 1
+        response = await browser.get(path, follow_redirects=True)
+        assert response.status_code == 200, (path, response.status_code)
+        new = set(LINK.findall(response.text)) - found
+        found |= new
+        waiting += sorted(new)
+    return opened
+
+
+@pytest.mark.parametrize("release", STORED_RELEASES)
+async def test_this_version_starts_with_the_data_of_a_release(
+    isolated_settings: Settings, release: str
+) -> None:
+    await execute(isolated_settings, "drop schema public cascade", "create schema public")
+    await asyncio.to_thread(restore_release, release, isolated_settings)
+    connection = await asyncpg.connect(isolated_settings.dsn)
+    count = await connection.fetchval(COUNT_OF_EACH_TABLE)
+    before = list(await connection.fetch(count))
+    await prepare_database(isolated_settings)
+    assert list(await connection.fetch(count)) == before
+    await connection.close()
+    assert dict(map(tuple, before))["tasks"] > 10
+    async with open_transaction(isolated_settings) as session:
+        assert await counters.repair_counters(session) == []
+    async with (
+        run_server(isolated_settings) as url,
+        httpx2.AsyncClient(base_url=url, headers=SAME_SITE, timeout=60) as browser,
+    ):
+        assert (await browser.post("/sign-in", data=OWNER)).headers["Location"] == "/"
+        opened = await crawl(browser)
+    assert {"/boards/ID", "/agents", "/approvals"} <= opened.keys()
