@@ -27,3 +27,9 @@ def find_settings_file() -> Path:
     """Return the file of settings, which need not exist."""
     default = PROJECT_ROOT / ".env" if IS_CHECKOUT else Path("mission-control.env").absolute()
     return Path(os.environ.get("MC_ENV_FILE", default))
+
+
+def find_secrets_dir() -> Path | None:
+    """Return the folder whose files are settings: the name of a file is that of its setting."""
+    given = os.environ.get("MC_SECRETS_DIR")
+    return Path(given) if given else None

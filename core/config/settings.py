@@ -4,6 +4,7 @@ The name of a field is the name of its variable in lower case. docs/configuratio
 """
 
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -19,10 +20,10 @@ from pydantic import (
     model_validator,
 )
 from pydantic.functional_validators import AfterValidator
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic_settings import BaseSettings, NoDecode, SettingsError
 
 from core.config import parsers as values
-from core.config.installation import find_data_dir, find_settings_file
+from core.config.installation import find_data_dir, find_secrets_dir, find_settings_file
 
 MIN_KEY_LENGTH = 32  # characters of SECRET_KEY and METRICS_TOKEN
 MIN_TOKEN_LENGTH = 50  # characters of LOCAL_AUTH_TOKEN (contract, 1.14)
@@ -132,22 +133,23 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
 
     @classmethod
     def load(cls, **options: Any) -> "Settings":
-        """Read the environment and the file; `options` that are not None take precedence.
+        """Read the environment and the files; `options` that are not None take precedence.
 
         Raises InvalidSetting.
         """
         given = {name: value for name, value in options.items() if value is not None}
-        file = find_settings_file()
+        file, secrets = find_settings_file(), find_secrets_dir()
         try:
             _check_env_file(file)
-            return _EnvironmentSettings(_env_file=file, **given)
+            _check_secrets_dir(secrets)
+            return _EnvironmentSettings(_env_file=file, _secrets_dir=secrets, **given)
         except ValidationError as error:
             fault = error.errors(include_input=False, include_url=False)[0]
             name = str(fault["loc"][0]).upper() if fault["loc"] else "A setting"
             text = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
             raise InvalidSetting(f"{name} {text.strip('.')}.") from None
-        except UnicodeDecodeError:
-            raise InvalidSetting(f"The file of settings {file} is not text in UTF-8.") from None
+        except SettingsError as error:
+            raise InvalidSetting(f"A file in {secrets} is not valid: {error.__cause__}.") from None
 
     @property
     def sqlalchemy_url(self) -> str:
@@ -247,7 +249,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
 
 
 class _EnvironmentSettings(BaseSettings, Settings, extra="ignore", env_file_encoding="utf-8"):
-    """Read the settings from the environment and a file."""
+    """Read the settings from the environment, a file, and a folder of secrets."""
 
     @model_validator(mode="before")
     @classmethod
@@ -264,8 +266,17 @@ def _check_env_file(file: Path) -> None:
     """Raise InvalidSetting for a malformed line, which would be ignored silently otherwise."""
     if not file.is_file():
         return
-    with file.open(encoding="utf-8") as lines:
-        for binding in parse_stream(lines):
-            if binding.error:
-                line = binding.original.line
-                raise InvalidSetting(f"Line {line} of {file} is not of the form NAME=value.")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidSetting(f"The file of settings {file} is not text in UTF-8.") from None
+    for binding in parse_stream(StringIO(text)):
+        if binding.error:
+            line = binding.original.line
+            raise InvalidSetting(f"Line {line} of {file} is not of the form NAME=value.")
+
+
+def _check_secrets_dir(folder: Path | None) -> None:
+    """Raise InvalidSetting unless the folder exists: its secrets would be missing silently."""
+    if folder is not None and not folder.is_dir():
+        raise InvalidSetting(f"MC_SECRETS_DIR is {folder}, and there is no such folder.")

@@ -11,7 +11,8 @@ from core.config.settings import InvalidSetting, Settings
 ROOT = Path(__file__).parent.parent.parent
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
-OUTSIDE_THE_CLASS = {"MC_ENV_FILE", "MC_PG_ELSEWHERE"}  # needed before settings are loaded
+OUTSIDE_THE_CLASS = {"MC_ENV_FILE", "MC_SECRETS_DIR", "MC_PG_ELSEWHERE"}
+"""What is needed before settings are loaded."""
 STRONG = "0123456789" * 5
 SECRET = "hunter2"
 
@@ -253,4 +254,31 @@ def test_an_invalid_line_of_the_file_is_named_in_the_error(
     file.write_text("PORT=8304\nthis is not a setting\n")
     monkeypatch.setenv("MC_ENV_FILE", str(file))
     with pytest.raises(InvalidSetting, match=r"Line 2 of .* is not of the form NAME=value\."):
+        Settings.load()
+
+
+def test_a_file_in_the_folder_of_secrets_is_the_value_of_a_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret_key").write_text("0123456789abcdef" * 4 + "\n")
+    (tmp_path / "DATABASE_URL").write_text("postgresql://db/mission\n")
+    (tmp_path / "oidc_issuer").write_text("\n")
+    (tmp_path / "other").write_text("1")
+    monkeypatch.setenv("MC_SECRETS_DIR", str(tmp_path))
+    settings = Settings.load()
+    assert settings.secret_key == "0123456789abcdef" * 4
+    assert (settings.database_url, settings.oidc_issuer) == ("postgresql://db/mission", "")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://db/other")
+    assert Settings.load().database_url == "postgresql://db/other"
+
+
+def test_secrets_that_cannot_be_read_stop_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MC_SECRETS_DIR", str(tmp_path / "none"))
+    with pytest.raises(InvalidSetting, match=r"^MC_SECRETS_DIR is .*/none, and there is no such"):
+        Settings.load()
+    monkeypatch.setenv("MC_SECRETS_DIR", str(tmp_path))
+    (tmp_path / "secret_key").write_bytes(b"\xff" * 40)
+    with pytest.raises(InvalidSetting, match=r"^A file in .* is not valid: 'utf-8' codec"):
         Settings.load()
