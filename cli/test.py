@@ -22,6 +22,7 @@ BROWSERS = (
 )
 
 ALL_OPTION = "--all"
+SCALE_OPTION = "--scale"
 GATEWAY_OPTION = "--gateway"
 GATEWAYS_OPTION = "--gateways"
 CLIENTS_OPTION = "--clients"
@@ -51,13 +52,14 @@ RACE_TESTS = "tests/race/"  # what fails there once is a defect
 FAILED_TESTS_FILE = Path(".pytest_cache/v/cache/lastfailed")
 
 HELP = """\
-usage: ./run test [--all] [--gateway | --gateways all|VERSION,… | --clients
+usage: ./run test [--all | --scale] [--gateway | --gateways all|VERSION,… | --clients
                   | --agents [CLIENT,…]] [--retry] [PYTEST OPTIONS]
 
 Run the tests that state every rule, or those of them that the options name. Some of them drive
 Chrome or Chromium.
   ./run test --all                    also what repeats a rule: each page in all sizes and themes,
                                       20 rounds of each race instead of 3, more killed processes
+  ./run test --scale                  also what needs more than a minute: containers, 10,000 streams
   ./run test tests/services           one folder
   ./run test -k heartbeat -x          by name, up to the first that fails
   ./run test --gateway                all, and besides those that need a real OpenClaw gateway: npm
@@ -98,6 +100,9 @@ def run_tests(arguments: list[str]) -> int:
     if ALL_OPTION in arguments:
         arguments = remove_option(arguments, ALL_OPTION)
         environment["MC_TEST_ALL"] = "1"
+    if SCALE_OPTION in arguments:
+        arguments = remove_option(arguments, SCALE_OPTION)
+        environment["MC_TEST_SCALE"] = "1"
     if GATEWAYS_OPTION in arguments:
         return run_version_tests(arguments, environment)
     if GATEWAY_OPTION in arguments:

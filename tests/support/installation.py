@@ -60,7 +60,7 @@ class Installation:
         else:
             self.process.wait(TIMEOUT)
             raise AssertionError(f"it did not start:\n{printed}\n{self.log}")
-        link = re.search(r"http://\S+/first-run#\S+", printed)
+        link = re.search(r"https?://\S+/first-run#\S+", printed)
         self.link = link[0] if link else ""
         return self
 

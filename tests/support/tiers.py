@@ -13,12 +13,16 @@ import pytest
 
 T = TypeVar("T")
 
+IS_SCALE_RUN = os.environ.get("MC_TEST_SCALE") == "1"
 IS_COMPLETE_RUN = os.environ.get("MC_TEST_ALL") == "1"
 
 repetition = pytest.mark.skipif(
     not IS_COMPLETE_RUN, reason="repeats a rule that another test states: ./run test --all"
 )
 """Marks a test, or one of its cases, that runs with `--all` only."""
+
+scale = pytest.mark.skipif(not IS_SCALE_RUN, reason="runs with --scale")
+"""Marks a test that needs more than a minute."""
 
 
 def select_options(case: str, options: Sequence[T]) -> Sequence[T]:
