@@ -59,7 +59,8 @@ Run the tests that state every rule, or those of them that the options name. Som
 Chrome or Chromium.
   ./run test --all                    also what repeats a rule: each page in all sizes and themes,
                                       20 rounds of each race instead of 3, more killed processes
-  ./run test --scale                  also what needs more than a minute: containers, 10,000 streams
+  ./run test --scale                  only what needs more than a minute: several processes, a
+                                      proxy or a container, large amounts of data
   ./run test tests/services           one folder
   ./run test -k heartbeat -x          by name, up to the first that fails
   ./run test --gateway                all, and besides those that need a real OpenClaw gateway: npm
@@ -101,7 +102,7 @@ def run_tests(arguments: list[str]) -> int:
         arguments = remove_option(arguments, ALL_OPTION)
         environment["MC_TEST_ALL"] = "1"
     if SCALE_OPTION in arguments:
-        arguments = remove_option(arguments, SCALE_OPTION)
+        arguments = ["-m", "scale", *remove_option(arguments, SCALE_OPTION)]
         environment["MC_TEST_SCALE"] = "1"
     if GATEWAYS_OPTION in arguments:
         return run_version_tests(arguments, environment)

@@ -38,6 +38,7 @@ from tests.support.initial_database import INITIAL_DATABASE
 from tests.support.preloaded_product import PRODUCT, keep_compiled_templates
 from tests.support.secret_key import SECRET_KEY
 from tests.support.stored_world import StoredWorld
+from tests.support.tiers import skip_scale_tests
 from tests.support.world import World
 from tests.support.xdist_order import FileScheduling, sort_longest_first
 
@@ -68,6 +69,7 @@ FAST = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sort_longest_first(items)
+    skip_scale_tests(items)
 
 
 def pytest_collection(session: pytest.Session) -> None:

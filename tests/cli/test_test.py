@@ -54,6 +54,19 @@ def test_repetition():
     assert len(select_options("a page", ["wide", "phone"])) == 2
 """
 
+SCALE_HOOK = "from tests.support.tiers import skip_scale_tests as pytest_collection_modifyitems\n"
+SCALE = """
+import os
+from tests.support.tiers import scale
+
+@scale
+def test_scale():
+    assert os.environ["MC_TEST_SCALE"] == "1"
+
+def test_other():
+    assert "MC_TEST_SCALE" not in os.environ
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -155,6 +168,25 @@ def test_repetitions_run_in_a_complete_run_only(
     monkeypatch.setattr(test, "PROJECT_ROOT", project)
     monkeypatch.delenv("MC_TEST_ALL", raising=False)
     (project / "test_tiers.py").write_text(COMPLETE)
+    assert run_tests([*options, "test_tiers.py"]) == 0
+    assert outcome in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome"), [([], "1 passed, 1 skipped"), (["--scale"], "1 passed, 1 deselected")]
+)
+def test_tests_of_more_than_a_minute_run_on_their_own(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    options: list[str],
+    outcome: str,
+) -> None:
+    monkeypatch.setattr(test, "PROJECT_ROOT", project)
+    monkeypatch.delenv("MC_TEST_SCALE", raising=False)
+    (project / "pytest.ini").write_text("[pytest]\nmarkers = scale\n")
+    (project / "conftest.py").write_text(SCALE_HOOK)
+    (project / "test_tiers.py").write_text(SCALE)
     assert run_tests([*options, "test_tiers.py"]) == 0
     assert outcome in capfd.readouterr().out
 

@@ -1,19 +1,19 @@
-"""The two tiers of the tests.
+"""The tiers of the tests.
 
 `./run test` states every rule. `./run test --all`, which `.ci/run` uses, adds what repeats a rule:
 the other sizes and themes of a page, more rounds of a race, further processes that are killed.
+`./run test --scale` runs what needs more than a minute, and nothing else.
 """
 
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import pytest
 
 T = TypeVar("T")
 
-IS_SCALE_RUN = os.environ.get("MC_TEST_SCALE") == "1"
 IS_COMPLETE_RUN = os.environ.get("MC_TEST_ALL") == "1"
 
 repetition = pytest.mark.skipif(
@@ -21,8 +21,19 @@ repetition = pytest.mark.skipif(
 )
 """Marks a test, or one of its cases, that runs with `--all` only."""
 
-scale = pytest.mark.skipif(not IS_SCALE_RUN, reason="runs with --scale")
-"""Marks a test that needs more than a minute."""
+IS_SCALE_RUN = os.environ.get("MC_TEST_SCALE") == "1"
+
+scale = pytest.mark.scale
+"""Marks a test that needs more than a minute, and runs with `--scale` only."""
+
+_skip_scale = pytest.mark.skip(reason="needs more than a minute: ./run test --scale")
+
+
+def skip_scale_tests(items: Iterable[pytest.Item]) -> None:
+    """Skip the tests that are marked with `scale`, unless this is a run of them."""
+    for item in items:
+        if not IS_SCALE_RUN and item.get_closest_marker("scale"):
+            item.add_marker(_skip_scale)
 
 
 def select_options(case: str, options: Sequence[T]) -> Sequence[T]:
