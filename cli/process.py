@@ -16,12 +16,14 @@ log = logging.getLogger("mission_control")
 
 
 def configure_log(settings: Settings) -> None:
-    """Configure logging according to the settings."""
+    """Configure logging according to the settings, and traces if they are wanted."""
     from core.http.request_log import configure_logging
+    from core.traces import start_tracing
 
     configure_logging(level=settings.log_level, style=settings.log_format, utc=settings.log_use_utc)
     for name in ("alembic", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    start_tracing()
 
 
 async def adopt_public_address(settings: Settings, *, is_lasting: bool) -> Settings:
@@ -65,12 +67,18 @@ def create_stop_event() -> asyncio.Event:
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
-    """Run the worker until `stop` is set; restart it after a failure."""
+    """Run the worker until `stop` is set; restart it after a failure.
+
+    It ends last, so it sends the rest of the traces.
+    """
+    from core.traces import stop_tracing
+
     worker_task = asyncio.create_task(_run_with_restarts(settings, stop))
     stop_task = asyncio.create_task(stop.wait())
     await asyncio.wait({worker_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
     with suppress(TimeoutError):
         await asyncio.wait_for(worker_task, SHUTDOWN_TIMEOUT)
+    await asyncio.to_thread(stop_tracing)
 
 
 async def _run_with_restarts(settings: Settings, stop: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
+from core.traces import trace
 from openclaw import frames
 from openclaw.errors import ErrorKind, GatewayError, connection_closed_error
 from openclaw.frames import GatewayEvent, ResponseFrame
@@ -80,9 +81,10 @@ class GatewayConnection:
         raw = frames.encode_request(id, method, params or {}, max_size=self.hello.max_frame_size)
         self._pending[id] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(time_limit):
-                await self._websocket.send(raw)
-                return (await self._pending[id]).result()
+            with trace(f"gateway {method}", "client"):
+                async with asyncio.timeout(time_limit):
+                    await self._websocket.send(raw)
+                    return (await self._pending[id]).result()
         except TimeoutError:
             reason = f"The gateway did not answer {method} in {time_limit:g} s."
             raise GatewayError(ErrorKind.TIMEOUT, reason) from None

@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from core.clock import now
 from core.db.listen import PostgresListener
+from core.traces import trace
 
 OUTAGE_RETRY_DELAY = 1.0  # seconds between two attempts of a task to reach the database
 MIN_DELAY = 0.02  # seconds between two runs of a task, however much is due
@@ -66,7 +67,8 @@ class Scheduler:
         """Run a task, and return after how many seconds it is to run again."""
         began = asyncio.get_running_loop().time()
         try:
-            due_at = await task.run()
+            with trace(f"job {task.name}"):
+                due_at = await task.run()
         except asyncio.CancelledError:
             if stopped_by_caller():
                 raise

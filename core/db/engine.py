@@ -26,6 +26,7 @@ from core.config.settings import Settings
 from core.db.compiled_statement import encode_json_parameter
 from core.db.reads import ReadConnection
 from core.metrics import POOL_SIZE, POOL_USED, POOL_WAITING
+from core.traces import trace_connection
 
 TransactionFactory = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Opens a transaction that is committed at the end of the block and rolled back by an exception."""
@@ -127,6 +128,7 @@ def create_database_engine(
     )
     event.listen(engine.sync_engine, "checkout", _reject_lost_connection)
     event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
+    event.listen(engine.sync_engine, "connect", _trace_connection)
     return engine
 
 
@@ -178,6 +180,10 @@ def _leave_read_only_server(context: ExceptionContext) -> None:
     """Replace the connections of the pool when their server accepts no writes any more."""
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
+
+
+def _trace_connection(connection: Any, _: object) -> None:
+    trace_connection(connection.driver_connection)
 
 
 class PoolBusy(ConnectionError):
@@ -237,7 +243,7 @@ class ReadPool:
             min_size=0,
             max_size=size,
             max_inactive_connection_lifetime=60.0,  # seconds
-            init=_decode_json,
+            init=_prepare_connection,
             **{**options, **STATEMENT_CACHE, "connection_class": _PlainConnection},
         )
 
@@ -288,7 +294,8 @@ JSON_CODECS: Mapping[str, tuple[Callable[[str], bytes], Callable[[bytes], Any]]]
 already: the processors of SQLAlchemy's types have encoded them."""
 
 
-async def _decode_json(connection: asyncpg.Connection) -> None:
+async def _prepare_connection(connection: asyncpg.Connection) -> None:
+    trace_connection(connection)
     for name, (encoder, decoder) in JSON_CODECS.items():
         await connection.set_type_codec(
             name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="binary"

@@ -38,6 +38,7 @@ from core.http.address_policy import (
     resolve_host,
 )
 from core.text import N_, is_storable
+from core.traces import Span, trace
 from core.version import VERSION
 
 MAX_URL_LENGTH = 2048  # characters
@@ -225,7 +226,10 @@ class OutboundClient:
         result = OutboundResult(OutboundOutcome.UNREACHABLE)
         for ip in ips[:MAX_ADDRESSES]:
             try:
-                return await self._send_to(request, url, ip)
+                with _trace_call(request.method, url.host) as span:
+                    sent = await self._send_to(request, url, ip)
+                    span.note_response(sent.status or 0)
+                    return sent
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 tls_error = _find_tls_error(error)
                 if tls_error is not None:
@@ -302,16 +306,17 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
             reason = "has only private addresses, and SERVICES_ALLOW_PRIVATE allows none of them"
             raise httpx2.ConnectError(f"{request.url.host} {reason}") from None
         for ip in ips[:MAX_ADDRESSES]:
+            sent = httpx2.Request(
+                request.method,
+                url.copy_with(host=str(ip), fragment=None),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": host.rstrip(".")},
+            )
             try:
-                response = await self._transport.handle_async_request(
-                    httpx2.Request(
-                        request.method,
-                        url.copy_with(host=str(ip), fragment=None),
-                        headers=request.headers,
-                        stream=request.stream,
-                        extensions={**request.extensions, "sni_hostname": host.rstrip(".")},
-                    )
-                )
+                with _trace_call(request.method, host) as span:
+                    response = await self._transport.handle_async_request(sent)
+                    span.note_response(response.status_code)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 failure = error
             else:
@@ -366,6 +371,12 @@ class _LimitedStream(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _trace_call(method: str, host: str) -> Span:
+    """Return a span without the path and the query, which can contain secrets."""
+    attributes = {"http.request.method": method, "server.address": host}
+    return trace(f"{method} {host}", "client", **attributes)
 
 
 def _find_tls_error(error: BaseException | None) -> ssl.SSLError | None:

@@ -20,6 +20,7 @@ from core.audit_context import get_audit_context
 from core.http.event_stream import is_event_stream
 from core.http.middleware import request_id
 from core.metrics import OTHER, count_request
+from core.traces import trace_request
 
 PROBES = {"/health", "/healthz", "/readyz", "/metrics"}
 
@@ -157,10 +158,15 @@ class RequestLogMiddleware:
 
         async def observing_send(message: Message) -> None:
             observer.observe(message)
+            if message["type"] == "http.response.start":
+                span.note_response(observer.status, self._find_template(scope))
+                if observer.is_stream:  # which lasts for hours
+                    span.end_early()
             await send(message)
 
         try:
-            await self.app(scope, receive, observing_send)
+            with trace_request(scope) as span:
+                await self.app(scope, receive, observing_send)
         finally:
             seconds = time.perf_counter() - start
             is_long = observer.is_stream or scope.get("state", {}).get("has_waited", False)
