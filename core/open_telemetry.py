@@ -114,8 +114,10 @@ class OpenTelemetryTracer:
             self._record_statement(statement, start, time.time_ns(), None)
 
     def _end_failed_statement(self, failure: Any) -> None:
-        info = failure.connection.info if failure.connection is not None else {}
-        start = info.pop(self, None)
+        connection = failure.connection
+        if connection is None or connection.closed or connection.invalidated:
+            return
+        start = connection.info.pop(self, None)
         if start is not None:
             error = failure.original_exception
             self._record_statement(failure.statement or "", start, time.time_ns(), error)
