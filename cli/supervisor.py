@@ -24,7 +24,8 @@ from functools import partial
 from typing import NoReturn
 
 from cli.command import CommandError, run_command
-from cli.database import check_connection, create_embedded_postgres
+from cli.database import create_embedded_postgres
+from cli.database_check import check_connections
 from cli.migrate import prepare_database
 from cli.process import adopt_public_address, configure_log, create_stop_event
 from cli.serve import bind_socket, print_addresses, raise_file_limit, serve_and_work
@@ -83,10 +84,10 @@ def _interrupt_on_stop_signals() -> Generator[None]:
 def _open_database(settings: Settings) -> Generator[tuple[Settings, EmbeddedPostgres | None]]:
     """Yield settings with the address of the database, and the embedded one if it is that."""
     if settings.database_url:
-        asyncio.run(check_connection(settings))
+        asyncio.run(check_connections(settings))
         yield settings, None
         return
-    connections = settings.workers * (2 * settings.db_pool_size + 16) + 20
+    connections = settings.workers * (2 * settings.db_pool_size + 17) + 20
     options = {"max_connections": str(max(100, connections)), **settings.mc_pg_options}
     postgres = create_embedded_postgres(settings.model_copy(update={"mc_pg_options": options}))
     try:
