@@ -24,9 +24,12 @@ async def test_nginx_carries_ten_thousand_streams(tmp_path: Path) -> None:
             board = api.create_board()["id"]
             path = f"/api/v1/boards/{board}/tasks/stream"
             streams: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+            tls = ssl.create_default_context(cafile=str(proxied.ca_file))
             before = measure_memory(proxied.proxy.pid)
             for _ in range(STREAMS // BATCH):
-                streams += await asyncio.gather(*[open_stream(proxied, path) for _ in range(BATCH)])
+                streams += await asyncio.gather(
+                    *[open_stream(proxied, path, tls) for _ in range(BATCH)]
+                )
             kilobytes = (measure_memory(proxied.proxy.pid) - before) / STREAMS
             print(f"nginx needs {kilobytes:.1f} kB for each stream with TLS.")
             await asyncio.to_thread(api.call, "POST", f"/boards/{board}/tasks", title="Sail")
@@ -37,10 +40,9 @@ async def test_nginx_carries_ten_thousand_streams(tmp_path: Path) -> None:
 
 
 async def open_stream(
-    proxied: ProxiedServer, path: str
+    proxied: ProxiedServer, path: str, tls: ssl.SSLContext
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open an event stream with HTTP/1.1, and read the head of its response."""
-    tls = ssl.create_default_context(cafile=str(proxied.ca_file))
     reader, writer = await asyncio.open_connection("localhost", proxied.port, ssl=tls)
     head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {LOCAL_TOKEN}\r\n\r\n"
     writer.write(head.encode())
