@@ -35,6 +35,7 @@ from core.http.caller import (
     get_bearer_token,
 )
 from core.http.compression import CompressionMiddleware
+from core.http.event_stream import end_event_streams
 from core.http.incomplete_requests import IncompleteRequestMiddleware
 from core.http.long_wait import SharedTransactions
 from core.http.middleware import (
@@ -144,7 +145,8 @@ def build_app(settings: Settings) -> Starlette:
             log.warning(problem)
         engine = create_database_engine(settings)
         transaction_factory = async_sessionmaker(engine, expire_on_commit=False).begin
-        listener = PostgresListener()
+        # Without the database streams are silent; another process may reach it.
+        listener = PostgresListener(on_outage=end_event_streams)
         event_feed = events.EventFeed(transaction_factory, listener)
         read_pool = ReadPool(settings.dsn, settings.db_pool_size, is_pooled=settings.is_pooled)
         limit_engine = create_database_engine(settings, size=1)

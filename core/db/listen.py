@@ -23,6 +23,7 @@ RECONNECT_DELAY = 0.5  # seconds
 KEEPALIVE_INTERVAL = 30.0  # seconds between two checks of the connection
 """A server that stops or ends the session closes the connection, and is noticed at once. This check
 finds connections that a network has dropped silently, where the system does not notice it."""
+OUTAGE_DELAY = 5.0  # seconds until a lost connection is an outage
 
 CONNECTION_ERRORS = (
     OSError,  # also TimeoutError
@@ -40,11 +41,14 @@ log = logging.getLogger(__name__)
 class PostgresListener:
     """Distribute notifications to the subscribers of this process over one connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_outage: Callable[[], None] = lambda: None) -> None:
+        """Call `on_outage` whenever the connection was lost for OUTAGE_DELAY."""
+        self._on_outage = on_outage
         self.connected = asyncio.Event()
         self.interruptions = 0  # how often the connection was lost
         self.problem = ""  # a sentence for the operator if notifications cannot arrive
         self._is_outage_logged = False
+        self._outage: asyncio.TimerHandle | None = None  # until `on_outage` is called
         self._subscribers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._handlers: dict[str, Handler] = {}
 
@@ -85,6 +89,7 @@ class PostgresListener:
                 log.exception("The listener has failed.")
             if self.connected.is_set():
                 self.interruptions += 1
+                self._outage = asyncio.get_running_loop().call_later(OUTAGE_DELAY, self._on_outage)
             self.connected.clear()
             await asyncio.sleep(RECONNECT_DELAY)
 
@@ -99,6 +104,8 @@ class PostgresListener:
                 raise ConnectionError(self.problem)
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(CHANNEL, self._on_notification)
+            if self._outage is not None:
+                self._outage.cancel()
             self.connected.set()
             self._is_outage_logged = False
             self._notify_all()

@@ -52,6 +52,23 @@ async def test_connections_that_the_server_has_closed_are_replaced(
         await engine.dispose()
 
 
+async def test_the_server_ends_a_transaction_whose_process_is_frozen(
+    isolated_settings: Settings,
+) -> None:
+    """So that others get its locks."""
+    engines = [create_database_engine(isolated_settings, max_idle=idle) for idle in (0.2, None)]
+    frozen, other = engines
+    lock = text("select pg_advisory_xact_lock(1)")
+    async with frozen.connect() as connection, other.begin() as waiting:
+        await connection.execute(lock)
+        await waiting.execute(lock)
+        with pytest.raises(DBAPIError) as raised:
+            await connection.execute(text("select 1"))
+        assert is_temporary_error(raised.value)
+    for engine in engines:
+        await engine.dispose()
+
+
 def test_a_connection_whose_end_is_being_read_is_an_outage() -> None:
     reason = "cannot switch to state 15; another operation (2) is in progress"
     ending = AsyncAdapt_asyncpg_dbapi.InternalClientError(reason)
