@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -44,10 +45,12 @@ async def run_idempotent(
     session: Session,
     request: Request,
     idempotent_request: IdempotentRequest | None,
-    respond: Respond,
+    respond: Callable[[], Awaitable[Any]],
     check_access: CheckAccess,
-) -> Response:
+) -> Any:
     """Answer a request, or repeat the stored response of the same request with the same key.
+
+    Without a key the answer of `respond` need not be a response.
 
     Errors are not stored, so that the request can be sent again with its key. An error that keeps
     changes is returned, so that the transaction is committed. A response is repeated only while

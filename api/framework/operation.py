@@ -38,6 +38,7 @@ from core.http.request import Session, open_reader, open_transaction
 from core.json_responses import Encoded
 from models import Actor
 from services import approvals, board_webhooks, tasks
+from services.idempotency import IdempotentRequest
 
 PREFIX = "/api/v1"
 
@@ -280,13 +281,18 @@ class Operation:
             )
         async with open_transaction(request) as session:
             transaction_context = replace(context, open_source=session)
-            return await run_idempotent(
+            result = await run_idempotent(
                 session,
                 request,
                 idempotent_request,
-                lambda: self._run_in_transaction(transaction_context, path, body),
+                lambda: self._run_in_transaction(
+                    transaction_context, path, body, idempotent_request
+                ),
                 check_access,
             )
+        if isinstance(result, Response):
+            return result
+        return await self._build_response(context, result)
 
     async def _read(self, request: Request) -> Response | None:
         """Handle a request on one read connection; None if something has to be written.
@@ -324,11 +330,18 @@ class Operation:
         return last
 
     async def _run_in_transaction(
-        self, context: RequestContext, path: Mapping[str, Any], body: RequestBody | None
-    ) -> Response:
-        return await self._build_response(
-            context, await self.handler(context, **await self._load_arguments(context, path, body))
-        )
+        self,
+        context: RequestContext,
+        path: Mapping[str, Any],
+        body: RequestBody | None,
+        idempotent_request: IdempotentRequest | None,
+    ) -> Any:
+        """Run the handler, and build its response if that is stored in the transaction.
+
+        Others are built after the commit, for which other changes of the organization wait.
+        """
+        result = await self.handler(context, **await self._load_arguments(context, path, body))
+        return await self._build_response(context, result) if idempotent_request else result
 
     async def _run_without_transaction(
         self, context: RequestContext, path: Mapping[str, Any], body: RequestBody | None

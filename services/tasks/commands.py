@@ -125,8 +125,9 @@ async def create_task(
     }
     task_events = [TaskEvent(EventType.TASK_CREATED, task, created)]
     outgoing = [*build_creation_messages(change)] if sends_messages else []
+    detail = await get_task_detail(session, board, task.id)  # before others have to wait
     await publish_events(session, actor, board, task_events, outgoing=outgoing)
-    return await get_task_detail(session, board, task.id)
+    return detail
 
 
 async def update_task(
@@ -167,8 +168,9 @@ async def update_task(
         task_events.insert(0, TaskEvent(EventType.TASK_COMMENT, task, id=comment.id))
         outgoing += await build_comment_messages(session, actor, board, task, comment)
     await notify_about_change(session, change, before, comment)
+    detail = await get_task_detail(session, board, task.id)  # before others have to wait
     await publish_events(session, actor, board, task_events, outgoing=outgoing)
-    return await get_task_detail(session, board, task.id)
+    return detail
 
 
 async def _store_relations(session: AsyncSession, change: TaskChange) -> dict[str, object]:
