@@ -23,7 +23,6 @@ CONNECTION_ERRORS = (
     OSError,
     ValueError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # no host is the primary
     asyncpg.PostgresError,
 )
 

@@ -91,6 +91,18 @@ STATEMENT_CACHE = {
 """Options of asyncpg. SQLAlchemy's session keeps its own statements prepared besides."""
 
 
+async def open_connection(*arguments: Any, **options: Any) -> asyncpg.Connection:
+    """Connect as asyncpg does. Raises ConnectionError if the server is not the primary."""
+    try:
+        return await asyncpg.connect(*arguments, **options)
+    except asyncpg.TargetServerAttributeNotMatched as error:
+        raise ConnectionError("it is a standby server, which accepts no writes") from error
+
+
+OUR_CREATOR = {"async_creator_fn": open_connection}
+"""An option of SQLAlchemy's adapter."""
+
+
 class _CountedPool(AsyncAdaptedQueuePool):
     """Counts those that wait for a connection."""
 
@@ -124,7 +136,11 @@ def create_database_engine(
         hide_parameters=True,  # errors are logged; user content must not be
         json_serializer=encode_json_parameter,
         json_deserializer=pydantic_core.from_json,
-        connect_args={**_get_options(settings.is_pooled, **server_settings), **STATEMENT_CACHE},
+        connect_args={
+            **_get_options(settings.is_pooled, **server_settings),
+            **STATEMENT_CACHE,
+            **OUR_CREATOR,
+        },
     )
     event.listen(engine.sync_engine, "checkout", _reject_lost_connection)
     event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
@@ -137,7 +153,7 @@ def create_direct_engine(settings: Settings) -> AsyncEngine:
     return create_async_engine(
         to_sqlalchemy_url(settings.direct_dsn),
         poolclass=NullPool,
-        connect_args={**CONNECT_OPTIONS, "server_settings": UNLIMITED},
+        connect_args={**CONNECT_OPTIONS, "server_settings": UNLIMITED, **OUR_CREATOR},
     )
 
 
@@ -145,7 +161,7 @@ async def connect_directly(
     dsn: str, server_settings: Mapping[str, str] = UNLIMITED
 ) -> asyncpg.Connection:
     """Open a session of the server itself. Raises OSError and errors of asyncpg."""
-    return await asyncpg.connect(dsn, **CONNECT_OPTIONS, server_settings=dict(server_settings))
+    return await open_connection(dsn, **CONNECT_OPTIONS, server_settings=dict(server_settings))
 
 
 def _get_options(is_pooled: bool, **server_settings: str) -> dict[str, Any]:
@@ -242,6 +258,7 @@ class ReadPool:
             dsn,
             min_size=0,
             max_size=size,
+            connect=open_connection,
             max_inactive_connection_lifetime=60.0,  # seconds
             init=_prepare_connection,
             **{**options, **STATEMENT_CACHE, "connection_class": _PlainConnection},

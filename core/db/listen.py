@@ -28,7 +28,6 @@ OUTAGE_DELAY = 5.0  # seconds until a lost connection is an outage
 CONNECTION_ERRORS = (
     OSError,  # also TimeoutError
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # no host is the primary
     asyncpg.PostgresError,
 )
 

@@ -138,7 +138,11 @@ async def test_a_decision_becomes_final_and_is_streamed(pooled: PooledInstallati
         made = owner.call("POST", "/agents", name="Wren", board_id=board["id"])
     path = f"/agent/boards/{board['id']}/approvals"
     with ApiClient(url, made["token"]) as agent:
-        fields = {"action_type": "task.complete", "task_id": task["id"], "confidence": 80}
+        fields: dict[str, Any] = {
+            "action_type": "task.complete",
+            "task_id": task["id"],
+            "confidence": 80,
+        }
         approval = agent.call("POST", path, **fields, payload={"reason": "It is ready."})
         stream = f"/boards/{board['id']}/approvals/stream"
         async with follow(url, LOCAL_TOKEN, stream) as messages:

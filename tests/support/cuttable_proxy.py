@@ -25,6 +25,12 @@ class CuttableProxy:
         url = self._target.set(host="127.0.0.1", port=self._port, query={})
         return self._settings.with_database(url.render_as_string(hide_password=False))
 
+    async def move(self, settings: Settings) -> None:
+        """Close all connections, and lead new ones to another server."""
+        self.cut()
+        self._target = make_url(settings.database_url)
+        await self.restore()
+
     async def restore(self) -> None:
         """Accept connections."""
         self._server = await asyncio.start_server(self._handle, "127.0.0.1", self._port)
