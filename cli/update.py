@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import asyncpg
-
 from cli.checkout import begin_update, stop_processes
 from cli.command import (
     CommandError,
@@ -37,6 +35,7 @@ from cli.restore import OTHER_CONNECTIONS_QUERY
 from cli.server_address import find_address
 from core.config.installation import COMMAND, PROJECT_ROOT
 from core.config.settings import Settings
+from core.db.engine import connect_directly
 from core.version import VERSION
 from services.readiness import MIN_FREE_BYTES, find_free_bytes
 
@@ -283,10 +282,10 @@ async def read_database_state(settings: Settings) -> DatabaseState:
     async with open_database(settings) as opened_settings:
         revision, _ = await get_revisions(opened_settings)
         oldest = await get_compatible_since(opened_settings)
-        connection = await asyncpg.connect(opened_settings.dsn)
+        connection = await connect_directly(opened_settings.direct_dsn)
         try:
             size = await connection.fetchval("select pg_database_size(current_database())")
-            name = get_database_name(opened_settings.dsn)
+            name = get_database_name(opened_settings.direct_dsn)
             others = await connection.fetchval(OTHER_CONNECTIONS_QUERY, name)
         finally:
             await connection.close()
