@@ -35,6 +35,7 @@ class Scale:
     page: int = 200  # rows of a full page
     load_seconds: float = 60
     idle_seconds: float = 20
+    writer_seconds: float = 5  # of a round with several processes
 
 
 QUICK = Scale(
@@ -54,6 +55,7 @@ QUICK = Scale(
     page=20,
     load_seconds=2,
     idle_seconds=1,
+    writer_seconds=0.2,
 )
 
 

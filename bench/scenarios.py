@@ -16,6 +16,7 @@ from bench.measurement import Meter
 from bench.requests import measure_pages, measure_requests
 from bench.results import Row
 from bench.server import open_server
+from bench.shared_writes import measure_shared_writes
 from bench.streams import build_stream_rows, measure_streams
 from bench.viewers import measure_viewers
 from core.config.settings import Settings
@@ -126,7 +127,10 @@ async def measure_agents(run: Run) -> list[Row]:
 
 async def measure_writers(run: Run) -> list[Row]:
     """Measure writers on several boards of one organization."""
-    return await writers.measure_writers(run.server, run.data, run.scale.calls)
+    rows = await writers.measure_writers(run.server, run.data, run.scale.calls)
+    return rows + await measure_shared_writes(
+        run.server, run.data, run.folder, run.scale.writer_seconds
+    )
 
 
 async def measure_browser(run: Run) -> list[Row]:
