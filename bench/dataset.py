@@ -36,6 +36,10 @@ class Scale:
     load_seconds: float = 60
     idle_seconds: float = 20
     writer_seconds: float = 5  # of a round with several processes
+    soak_seconds: float = 900
+    soak_agents: int = 200
+    soak_subscribers: int = 500
+    soak_pages: int = 20
 
 
 QUICK = Scale(
@@ -56,6 +60,10 @@ QUICK = Scale(
     load_seconds=2,
     idle_seconds=1,
     writer_seconds=0.2,
+    soak_seconds=30,
+    soak_agents=6,
+    soak_subscribers=9,
+    soak_pages=3,
 )
 
 

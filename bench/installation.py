@@ -34,6 +34,7 @@ class DatabaseServer:
     """An embedded PostgreSQL with several databases."""
 
     dsn: str  # of the first database
+    postgres: EmbeddedPostgres
 
     def dsn_of(self, database: str) -> str:
         """Return the address of one of its databases."""
@@ -62,6 +63,11 @@ class DatabaseServer:
         """Remove a database, also if somebody is still connected to it."""
         await self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
+    async def restart(self) -> None:
+        """Stop the server, which ends all connections, and start it again."""
+        await asyncio.to_thread(self.postgres.stop)
+        await asyncio.to_thread(self.postgres.start)
+
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self.dsn_of("postgres"))
         await connection.execute(statement)
@@ -74,7 +80,7 @@ async def open_database_server(folder: Path) -> AsyncGenerator[DatabaseServer, N
     postgres = EmbeddedPostgres(folder / "data", database=DATABASE, tuning=TUNING)
     dsn = await asyncio.to_thread(postgres.start)
     try:
-        server = DatabaseServer(dsn)
+        server = DatabaseServer(dsn, postgres)
         await migrate_database(server.settings_of(DATABASE))
         await server.copy_database(DATABASE, EMPTY)
         yield server

@@ -1,6 +1,6 @@
 """Measure the product next to the limit of its stack.
 
-    ./run bench [--quick | --full] [--only NAME] [--json FOLDER]
+    ./run bench [--quick | --full] [--only NAME] [--minutes N] [--json FOLDER]
 
 The benchmark starts a PostgreSQL of its own with new data. Requests and pages are measured in this
 process as ASGI calls, so that HTTP parsing is not part of them; the other parts start servers. A
@@ -23,7 +23,7 @@ from bench.dataset import NO_DATA, QUICK, Scale, create_dataset
 from bench.installation import open_database_server
 from bench.limit import LIMIT_KIND
 from bench.results import Row
-from bench.scenarios import PARTS, PRINTED, Run
+from bench.scenarios import LONG, PARTS, PRINTED, Run
 from cli.serve import raise_file_limit
 
 FULL_LOAD = 600  # seconds
@@ -36,13 +36,15 @@ async def run_benchmark(options: argparse.Namespace, folder: Path) -> list[Row]:
     scale = QUICK if options.quick else Scale()
     if options.full:
         scale = replace(scale, load_seconds=FULL_LOAD, subscribers=(1_000, 5_000))
+    if options.minutes:
+        scale = replace(scale, soak_seconds=60 * options.minutes)
     only, _, word = options.only.partition(":")
     rows: list[Row] = []
     async with open_database_server(folder) as server:
         has_own_data = only == "growth"
         data = NO_DATA if has_own_data else await create_dataset(server, scale)
         for name, part in PARTS.items():
-            if only in ("", name):
+            if only == name or (not only and name not in LONG):
                 print(f"\n{name}", flush=True)
                 try:
                     measured = await part(Run(server, data, scale, folder, word))
@@ -96,5 +98,6 @@ def _parse_options(arguments: list[str]) -> argparse.Namespace:
         help=f"one part of {', '.join(PARTS)}; of calls, those whose name contains WORD; of growth,"
         " one dimension and those whose address contains a word: growth:agents:/dashboard",
     )
+    parser.add_argument("--minutes", type=float, metavar="N", help="of the soak; else 15")
     parser.add_argument("--json", type=Path, metavar="FOLDER", help="where to write the results")
     return parser.parse_args(arguments)

@@ -56,9 +56,11 @@ class Meter:
             await limit.send(factory(number))
         for number in range(self._rounds):
             start = 10 + number * self._calls
-            before = await self._read_database_cpu()
+            before = await read_database_cpu(self._connection)
             ours.append(await self._run(self._client, factory, start, change))
-            database.append((await self._read_database_cpu() - before) / self._calls * 1000)
+            database.append(
+                (await read_database_cpu(self._connection) - before) / self._calls * 1000
+            )
             limits.append(await self._run(limit, factory, start))
         log = await self._count(factory)
         return Cost(
@@ -91,12 +93,13 @@ class Meter:
                 await self._client.send_checked(factory(100_000 + number))
         return log
 
-    async def _read_database_cpu(self) -> float:
-        """Return the seconds of CPU that the connections of PostgreSQL have used."""
-        rows = await self._connection.fetch(
-            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
-        )
-        return sum(read_process_cpu(row["pid"]) for row in rows)
+
+async def read_database_cpu(connection: asyncpg.Connection) -> float:
+    """Return the seconds of CPU that the connections of PostgreSQL have used."""
+    rows = await connection.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
+    )
+    return sum(read_process_cpu(row["pid"]) for row in rows)
 
 
 def read_process_cpu(pid: int) -> float:

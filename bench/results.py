@@ -92,6 +92,8 @@ def format_number(value: Any) -> str:
         return "-"
     if isinstance(value, str | bool):
         return str(value)
+    if isinstance(value, list):
+        return str(len(value))
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     text = f"{value:,.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
@@ -175,9 +177,14 @@ class Report:
         return "\n".join(lines)
 
 
+def format_now() -> str:
+    """Return the time in UTC, to the minute."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M")
+
+
 def create_report(rows: Sequence[Row], machine: dict[str, Any], limit_kind: str) -> Report:
     """Return the report of the run that ends now."""
-    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M")
+    at = format_now()
     command = " ".join(["./run bench", *sys.argv[2:]])
     return Report(find_commit(), at, command, machine, limit_kind, list(rows))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import asyncpg
 
-from bench import agents, browser, growth, load, processes, writers
-from bench.dataset import Dataset, Scale
+from bench import agents, browser, growth, inputs, load, processes, scaling, soak, writers
+from bench.dataset import QUICK, Dataset, Scale
 from bench.hooks import measure_hooks
 from bench.installation import DATABASE, DatabaseServer, open_client
 from bench.measurement import Meter
@@ -114,6 +114,12 @@ async def measure_load(run: Run) -> list[Row]:
         return await load.measure_load(settings, run.folder, run.data, seconds, agents, 2 * viewers)
 
 
+async def measure_soak(run: Run) -> list[Row]:
+    """Measure what grows while everything is used for a long time."""
+    async with run.open_copy("soak") as settings:
+        return await soak.measure_soak(run.server, settings, run.folder, run.data, run.scale)
+
+
 async def measure_growth(run: Run) -> list[Row]:
     """Measure every read and page with much more of everything."""
     return await growth.measure_growth(run.server, run.scale, run.word)
@@ -131,6 +137,16 @@ async def measure_writers(run: Run) -> list[Row]:
     return rows + await measure_shared_writes(
         run.server, run.data, run.folder, run.scale.writer_seconds
     )
+
+
+async def measure_inputs(run: Run) -> list[Row]:
+    """Measure the figures of the calculation in scaling.py, and store them with the results."""
+    async with run.open_copy("inputs") as settings:
+        found = await inputs.measure_inputs(run.server, settings, run.folder, run.data, run.scale)
+    if run.scale is not QUICK:
+        found.write()
+        scaling.update_document(found)
+    return inputs.build_rows(found)
 
 
 async def measure_browser(run: Run) -> list[Row]:
@@ -157,5 +173,8 @@ PARTS: dict[str, Part] = {
     "rest": measure_rest,
     "load": measure_load,
     "browser": measure_browser,
+    "inputs": measure_inputs,
+    "soak": measure_soak,
 }
+LONG = {"soak"}  # they run if they are named
 PRINTED = {"calls", "growth"}  # they print each figure when it is measured

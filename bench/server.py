@@ -12,6 +12,7 @@ import gc
 import json
 import os
 import sys
+import threading
 import time
 import tracemalloc
 from collections import Counter
@@ -27,6 +28,7 @@ from tests.support.installation import ROOT, find_free_port
 from tests.support.round_trips import RoundTrip, listen_to_round_trips
 
 START_TIMEOUT = 60  # seconds
+MIN_PAUSE = 1.0  # milliseconds; the shorter ones are many, and would use memory themselves
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,26 @@ class Usage:
     cpu: float  # seconds
     memory_kb: int
     traced_kb: float  # of Python objects, if the process traces them; 0 otherwise
+    tasks: int  # of asyncio
+    files: int  # that are open, with connections
+    threads: int
     statements: int
     round_trips: int
     frequent: dict[str, int]  # texts of statements with their numbers, most frequent first
-    pauses: list[list[float]]  # of garbage collection: time of the end, generation, milliseconds
+    pauses: list[list[float]]
+    """Of garbage collection, from MIN_PAUSE on: time of the end, generation, milliseconds."""
 
     def subtract(self, earlier: "Usage") -> "Usage":
-        """Return the use since an earlier report; the memory is the difference too."""
+        """Return the use since an earlier report; of what is in use, the difference."""
         frequent = Counter(self.frequent)
         frequent.subtract(earlier.frequent)
         return Usage(
             self.cpu - earlier.cpu,
             self.memory_kb - earlier.memory_kb,
             self.traced_kb - earlier.traced_kb,
+            self.tasks - earlier.tasks,
+            self.files - earlier.files,
+            self.threads - earlier.threads,
             self.statements - earlier.statements,
             self.round_trips - earlier.round_trips,
             {text: number for text, number in frequent.most_common() if number > 0},
@@ -74,16 +83,20 @@ class _Recorder:
 
     def time_collection(self, phase: str, info: dict[str, int]) -> None:
         at = time.perf_counter()
+        milliseconds = (at - self._began) * 1000
         if phase == "start":
             self._began = at
-        else:
-            self._pauses.append((time.time(), info["generation"], (at - self._began) * 1000))
+        elif milliseconds >= MIN_PAUSE:
+            self._pauses.append((time.time(), info["generation"], milliseconds))
 
     async def report(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         usage = {
             "cpu": time.process_time(),
             "memory_kb": read_memory(os.getpid()),
             "traced_kb": _read_traced_memory(),
+            "tasks": len(asyncio.all_tasks()),
+            "files": len(os.listdir("/proc/self/fd")),
+            "threads": threading.active_count(),
             "statements": self._statements,
             "round_trips": self._round_trips,
             "frequent": self._frequent,
@@ -145,14 +158,15 @@ async def open_server(
 
 async def start_process(settings: Settings, *command: str, port: int) -> asyncio.subprocess.Process:
     """Start a program with these settings in its environment."""
+    return await run_program(settings, *command, "--port", str(port))
+
+
+async def run_program(settings: Settings, *command: str) -> asyncio.subprocess.Process:
+    """Run Python with these arguments, and with the settings in its environment."""
     given = settings.model_dump(include=settings.model_fields_set, mode="json")
     environment = {name.upper(): str(value) for name, value in given.items()}
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        *command,
-        "--port",
-        str(port),
+        *(sys.executable, "-P", *command),
         cwd=ROOT,
         env={
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},

@@ -32,6 +32,7 @@ class StreamFigures:
     idle_cpu: float  # of a core, more than without them
     idle_statements: float  # a second, more than the server sends without them
     memory_kb: float  # per subscriber
+    delivery_cpu: float  # seconds for each event and subscriber, with the change itself
 
 
 class Subscribers:
@@ -109,10 +110,13 @@ async def measure_streams(
     for text, number in new.items():
         print(f"    {number / idle_seconds:6.2f}/s  {text[:120]}", flush=True)
     delays: list[float] = []
+    began, start = await server.read_usage(), time.perf_counter()
     async with httpx2.AsyncClient(base_url=server.url, timeout=60) as client:
         for number in range(EVENTS):
             delays += await subscribers.publish(client, number)
             await asyncio.sleep(0.5)
+    used = (await server.read_usage()).subtract(began).cpu
+    used -= idle.cpu / idle_seconds * (time.perf_counter() - start)
     await subscribers.close()
     number = max(1, subscribers.opened)
     return StreamFigures(
@@ -123,6 +127,7 @@ async def measure_streams(
         idle_cpu=max(0.0, idle.cpu - alone.cpu / 2) / idle_seconds,
         idle_statements=sum(new.values()) / idle_seconds,
         memory_kb=(opened.memory_kb - before.memory_kb) / number,
+        delivery_cpu=max(0.0, used) / max(1, len(delays)),
     )
 
 
@@ -138,4 +143,5 @@ def build_stream_rows(count: int, figures: StreamFigures) -> list[Row]:
         Row("streams", f"{name}: idle", "core", figures.idle_cpu, goal=0.02),
         Row("streams", f"{name}: idle", "statements/s", figures.idle_statements, goal=0.0),
         Row("streams", f"{name}: memory", "kB each", figures.memory_kb, goal=50.0),
+        Row("streams", f"{name}: CPU of a delivery", "ms", 1000 * figures.delivery_cpu),
     ]
