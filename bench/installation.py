@@ -65,7 +65,8 @@ class DatabaseServer:
 
     async def restart(self) -> None:
         """Stop the server, which ends all connections, and start it again."""
-        await asyncio.to_thread(self.postgres.stop)
+        has_stopped = await asyncio.to_thread(self.postgres.stop)
+        assert has_stopped, "another process uses the database server"
         await asyncio.to_thread(self.postgres.start)
 
     async def _execute(self, statement: str) -> None:

@@ -132,13 +132,15 @@ async def measure_soak(
         httpx2.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client,
     ):
         workers = await _create_workers(client, data, scale.soak_agents)
+        async with run_fake_gateway(gateway):
+            await _create_gateway_board(client, gateway, min(GATEWAY_AGENTS, scale.soak_agents))
         journal = Journal()
         async with _run_all(
             [
                 *(lambda one=one: _work(client, journal, one) for one in workers),
                 *_list_followers(server, journal, data, scale.soak_subscribers),
                 *await _list_pages(client, server, settings, journal, data, scale.soak_pages),
-                lambda: _flap(gateway, client, scale),
+                lambda: _flap(gateway),
             ]
         ):
             sampling = asyncio.create_task(_sample(server, settings, journal))
@@ -275,14 +277,10 @@ async def _list_pages(
     return [lambda number=number: show(number) for number in range(count)]
 
 
-async def _flap(gateway: FakeAgentsGateway, client: httpx2.AsyncClient, scale: Scale) -> None:
-    """Run a gateway with agents that is away at times."""
-    is_created = False
+async def _flap(gateway: FakeAgentsGateway) -> None:
+    """Run a gateway that is away at times."""
     while True:
         async with run_fake_gateway(gateway):
-            if not is_created:
-                await _create_gateway_board(client, gateway, min(GATEWAY_AGENTS, scale.soak_agents))
-                is_created = True
             await asyncio.sleep(GATEWAY_UP)
         gateway.calls.clear()  # it belongs to the benchmark, whose memory is not measured
         await asyncio.sleep(GATEWAY_DOWN)
@@ -377,9 +375,7 @@ def _build_rows(journal: Journal, samples: list[Sample], scale: Scale) -> list[R
         details = _describe_parts(parts, attribute)
         growth = details["end"] - details["middle"]
         rows.append(
-            Row(
-                "soak", f"soak: more {attribute} at the end", "", growth, goal=most, details=details
-            )
+            Row("soak", f"soak: growth of {attribute}", "", growth, goal=most, details=details)
         )
     for phase, goal in (("normal", 0.0), ("restart", None)):
         failures = [
