@@ -16,14 +16,12 @@ log = logging.getLogger("mission_control")
 
 
 def configure_log(settings: Settings) -> None:
-    """Configure logging according to the settings, and traces if they are wanted."""
+    """Configure logging according to the settings."""
     from core.http.request_log import configure_logging
-    from core.traces import start_tracing
 
     configure_logging(level=settings.log_level, style=settings.log_format, utc=settings.log_use_utc)
     for name in ("alembic", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    start_tracing()
 
 
 async def adopt_public_address(settings: Settings, *, is_lasting: bool) -> Settings:

@@ -56,12 +56,14 @@ def run_server(settings: Settings, *, companion: CompanionFactory = nullcontext)
     gc.disable()  # until everything is loaded: there is no garbage yet
     from cli.process import configure_log
     from core.event_loop import create_event_loop
+    from core.traces import start_tracing
 
     raise_file_limit()
     with bind_socket(settings) as server_socket:
         is_lasting = settings.is_base_url_set or settings.port != 0  # 0: another one next time
         settings = settings.with_bound_port(server_socket.getsockname()[1])
         configure_log(settings)
+        start_tracing()
         with asyncio.Runner(loop_factory=partial(create_event_loop, settings.data_dir)) as runner:
             runner.run(serve_app(settings, server_socket, companion, is_lasting=is_lasting))
     return 0

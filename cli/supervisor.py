@@ -32,6 +32,7 @@ from cli.serve import bind_socket, print_addresses, raise_file_limit, serve_and_
 from cli.server_address import publish_address
 from core.config.settings import Settings
 from core.event_loop import create_event_loop
+from core.traces import start_tracing
 from embedded_postgres.instance import EmbeddedPostgres
 
 CHECK_INTERVAL = 1.0  # seconds between two signs of life of a process, and between two checks
@@ -123,6 +124,7 @@ def _run_process(
         await serve_and_work(app, settings, server_socket, stop, report_ready)
         living.cancel()
 
+    start_tracing()  # it has a thread, so the supervisor does not
     with asyncio.Runner(loop_factory=partial(create_event_loop, settings.data_dir)) as runner:
         runner.run(serve())
     return 0

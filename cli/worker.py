@@ -28,8 +28,10 @@ def run_process(settings: Settings) -> int:
     """Run the worker until a stop signal arrives."""
     from cli.process import configure_log
     from core.event_loop import create_event_loop
+    from core.traces import start_tracing
 
     configure_log(settings)
+    start_tracing()
     with asyncio.Runner(loop_factory=partial(create_event_loop, settings.data_dir)) as runner:
         runner.run(_run_until_stopped(settings))
     return 0

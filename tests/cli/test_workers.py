@@ -120,6 +120,18 @@ def test_the_processes_end_with_a_killed_supervisor(installation: Installation) 
     installation.start()
 
 
+def test_the_supervisor_has_no_threads_although_the_processes_send_traces(tmp_path: Path) -> None:
+    """A fork would copy the locks that they hold."""
+    traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    environment = LOCAL_AUTH | {"WORKERS": str(WORKERS)} | traces
+    installation = Installation(tmp_path / "data", find_port(), environment).start()
+    try:
+        assert installation.process is not None
+        assert len(os.listdir(f"/proc/{installation.process.pid}/task")) == 1
+    finally:
+        installation.stop()
+
+
 def test_a_process_that_cannot_start_ends_the_start_with_its_reason() -> None:
     """Only one is started, so the reason is printed once."""
     done = subprocess.run(
