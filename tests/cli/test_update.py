@@ -1,12 +1,14 @@
 """./run update: a checkout, its server and its database change to a signed release, or to none."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,7 @@ class Checkout:
     folder: Path
     data: Path
     server: Installation
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str]
     process: "subprocess.Popen[str] | None" = None
     browser: httpx2.Client = field(init=False)
 
@@ -93,26 +95,32 @@ class Checkout:
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
     @contextmanager
-    def serve(self) -> Generator[ApiClient]:
-        """Run the server with one board; yield a client of its API."""
-        INITIAL_DATABASE.copy_into(self.data)
+    def run(self) -> Generator[None]:
+        """Run the server during the block. It must stop without an error."""
         words = [self.folder / "run", "--port", str(self.server.port), "--data", self.data]
-        with (self.folder.parent / "server.log").open("w") as log:
+        with (self.folder.parent / "server.log").open("a") as log:
             self.process = subprocess.Popen(
                 words, env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True
             )
         try:
             self.wait_until_ready()
-            self.browser = sign_up_owner(self.server)
-            with self.browser, ApiClient(self.server.url, LOCAL_TOKEN) as api:
-                api.call("POST", "/auth/bootstrap")
-                api.create_board("Kept")
-                yield api
+            yield
         finally:
             self.process.send_signal(signal.SIGINT)
             assert self.process.wait(TIMEOUT) == 0
             assert self.process.stdout is not None
             self.process.stdout.close()
+
+    @contextmanager
+    def serve(self) -> Generator[ApiClient]:
+        """Run the server with an owner and one board; yield a client of its API."""
+        INITIAL_DATABASE.copy_into(self.data)
+        with self.run():
+            self.browser = sign_up_owner(self.server)
+            with closing(self.browser), ApiClient(self.server.url, LOCAL_TOKEN) as api:
+                api.call("POST", "/auth/bootstrap")
+                api.create_board("Kept")
+                yield api
 
     def wait_until_ready(self) -> None:
         assert self.process is not None
@@ -145,12 +153,16 @@ class Checkout:
 
 @pytest.fixture
 def checkout(repository: ReleaseRepository, tmp_path: Path) -> Checkout:
-    data = tmp_path / "data"
+    return clone_release(repository, tmp_path / "checkout", tmp_path / "data")
+
+
+def clone_release(
+    repository: ReleaseRepository, folder: Path, data: Path, version: str = VERSION
+) -> Checkout:
     kept = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
-    environment = (
-        kept | IDENTITY | LOCAL_AUTH | {"MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1"}
-    )
-    folder = repository.clone(tmp_path / "checkout")
+    fixed = {"MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": "1", "RATE_LIMIT_REQUESTS": "100000"}
+    environment = kept | IDENTITY | LOCAL_AUTH | fixed
+    repository.clone(folder, version)
     return Checkout(folder, data, Installation(data, find_free_port()), environment)
 
 
@@ -158,6 +170,7 @@ def list_board_names(api: ApiClient) -> list[str]:
     return [board["name"] for board in api.call("GET", "/boards")["items"]]
 
 
+@repetition
 def test_an_update_restarts_the_server_and_one_release_back_is_possible(
     checkout: Checkout,
 ) -> None:
@@ -249,3 +262,111 @@ def test_a_killed_update_leads_back_and_can_be_repeated(
         repeated = checkout.update(f"v{NEXT}")
         assert repeated.returncode == 0, repeated.stderr
         assert (checkout.get_version(), list_board_names(api)) == (NEXT, ["Kept"])
+
+
+@dataclass
+class Load:
+    """Requests of a script, a person and a stream, as a balancer sends them to the servers."""
+
+    board: str
+    cookies: httpx2.Cookies
+    servers: list[str]  # that get new requests
+    created: list[str] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)  # titles of tasks
+    failures: list[str] = field(default_factory=list)
+    requests: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    is_followed: threading.Event = field(default_factory=threading.Event)
+    is_complete: threading.Event = field(default_factory=threading.Event)  # all tasks are there
+
+    @contextmanager
+    def run(self) -> Generator[None]:
+        threads = [threading.Thread(target=it) for it in (self.follow, self.read, self.write)]
+        threads[0].start()
+        assert self.is_followed.wait(TIMEOUT)
+        for thread in threads[1:]:
+            thread.start()
+        try:
+            yield
+            self.wait_for_requests()
+        finally:
+            self.stop.set()
+            for thread in threads[1:]:
+                thread.join(TIMEOUT)
+            self.is_complete.set()
+            threads[0].join(TIMEOUT)
+
+    def wait_for_requests(self) -> None:
+        """Wait until the servers that get requests now have answered some of each kind."""
+        created, requests = len(self.created) + 3, self.requests + 20
+        while not self.failures and (len(self.created) < created or self.requests < requests):
+            self.stop.wait(0.02)
+        assert self.failures == []
+
+    def write(self) -> None:
+        with httpx2.Client(
+            headers={"Authorization": f"Bearer {LOCAL_TOKEN}"}, timeout=60
+        ) as client:
+            while not self.stop.is_set():
+                title = f"Task {len(self.created)}"
+                path = f"/api/v1/boards/{self.board}/tasks"
+                self.send(client, "POST", path, json={"title": title})
+                self.created.append(title)
+
+    def read(self) -> None:
+        with httpx2.Client(cookies=self.cookies, timeout=60) as client:
+            while not self.stop.is_set():
+                for path in (f"/boards/{self.board}", "/activity", "/agents"):
+                    self.send(client, "GET", path)
+
+    def send(self, client: httpx2.Client, method: str, path: str, **options: Any) -> None:
+        self.requests += 1
+        url = self.servers[self.requests % len(self.servers)] + path
+        try:
+            response = client.request(method, url, **options)
+        except httpx2.HTTPError as error:
+            self.failures.append(f"{method} {url}: {error!r}")
+        else:
+            if response.status_code not in (200, 201):
+                self.failures.append(f"{method} {url}: {response.status_code} {response.text}")
+
+    def follow(self) -> None:
+        """Read the stream of the board; connect again where it ends, as browsers do."""
+        last = ""
+        headers = {"Authorization": f"Bearer {LOCAL_TOKEN}"}
+        with httpx2.Client(timeout=60) as client:
+            while not self.is_complete.is_set():
+                sent = headers | ({"Last-Event-ID": last} if last else {})
+                url = f"{self.servers[-1]}/api/v1/boards/{self.board}/tasks/stream"
+                with suppress(httpx2.HTTPError), client.stream("GET", url, headers=sent) as stream:
+                    self.is_followed.set()
+                    for line in stream.iter_lines():
+                        if line.startswith("id:"):
+                            last = line.removeprefix("id:").strip()
+                        if line.startswith("data:"):
+                            self.received.append(json.loads(line[5:])["task"]["title"])
+                        if self.is_complete.is_set() and self.received[-1:] == self.created[-1:]:
+                            return
+
+
+@repetition
+def test_no_request_fails_while_one_release_follows_another(
+    repository: ReleaseRepository, checkout: Checkout, tmp_path: Path
+) -> None:
+    following = clone_release(repository, tmp_path / "next", checkout.data, NEXT)
+    with checkout.serve() as api, ExitStack() as stack:
+        [board] = api.call("GET", "/boards")["items"]
+        load = Load(board["id"], checkout.browser.cookies, [checkout.server.url])
+        with load.run():
+            load.wait_for_requests()
+            stack.enter_context(following.run())  # it migrates
+            assert checkout.query("select version_num from alembic_version") == "next1"
+            load.servers = [checkout.server.url, following.server.url]
+            load.wait_for_requests()
+            load.servers = [following.server.url]
+            load.wait_for_requests()  # none is sent to the other one any more
+            assert checkout.process is not None
+            checkout.process.send_signal(signal.SIGINT)
+            assert checkout.process.wait(TIMEOUT) == 0
+            load.wait_for_requests()
+        assert load.received == load.created

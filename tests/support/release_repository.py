@@ -87,18 +87,9 @@ class ReleaseRepository:
             self.git(*options, "tag", "--sign", "--message", version, f"v{version}")
         return f"v{version}"
 
-    def clone(self, folder: Path) -> Path:
-        """Clone the first release, with the packages of the tests as its own."""
-        words = (
-            "-c",
-            "advice.detachedHead=false",
-            "clone",
-            "--quiet",
-            "--branch",
-            f"v{VERSION}",
-            self.folder,
-            folder,
-        )
+    def clone(self, folder: Path, version: str = VERSION) -> None:
+        """Clone a release, with the packages of the tests as its own."""
+        quiet = ("-c", "advice.detachedHead=false", "clone", "--quiet")
+        words = (*quiet, "--branch", f"v{version}", self.folder, folder)
         subprocess.run(["git", *words], env=os.environ | IDENTITY, check=True)
         (folder / ".venv").symlink_to((ROOT / ".venv").resolve())
-        return folder
