@@ -15,6 +15,7 @@ from bench.installation import DATABASE, DatabaseServer, open_client
 from bench.measurement import Meter
 from bench.requests import measure_pages, measure_requests
 from bench.results import Row
+from bench.retention import measure_retention
 from bench.server import open_server
 from bench.shared_writes import measure_shared_writes
 from bench.streams import build_stream_rows, measure_streams
@@ -149,6 +150,12 @@ async def measure_inputs(run: Run) -> list[Row]:
     return inputs.build_rows(found)
 
 
+async def measure_deletion(run: Run) -> list[Row]:
+    """Measure the deletion of old events."""
+    async with run.open_copy("retention") as settings:
+        return await measure_retention(settings, run.scale.events // 5)
+
+
 async def measure_browser(run: Run) -> list[Row]:
     """Measure a board page in a browser, if there is one."""
     async with (
@@ -172,6 +179,7 @@ PARTS: dict[str, Part] = {
     "latency": measure_latency,
     "rest": measure_rest,
     "load": measure_load,
+    "retention": measure_deletion,
     "browser": measure_browser,
     "inputs": measure_inputs,
     "soak": measure_soak,

@@ -72,7 +72,14 @@ from models.custom_field import (
     FieldType,
     Visibility,
 )
-from models.event import AuditRecord, Event, EventOrigin, EventType
+from models.event import (
+    AuditAnchor,
+    AuditRecord,
+    Event,
+    EventOrigin,
+    EventRetention,
+    EventType,
+)
 from models.gateway import (
     ConfigChangeKind,
     Gateway,

@@ -236,6 +236,20 @@ class EventOrigin(Base):
     cause: Mapped[str | None]
 
 
+class EventRetention(Base):
+    """How far the deletion of old events of an organization is, and which ones are missing."""
+
+    __tablename__ = "event_retention"
+
+    organization_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), unique=True
+    )
+    position: Mapped[int] = mapped_column(BigInteger)  # the last event that this pass looked at
+    deleted_seq: Mapped[int] = mapped_column(BigInteger)  # the number of the last deleted event
+    deleted_at: Mapped[datetime | None]  # the time of that event
+    completed_at: Mapped[datetime | None]  # the end of the last pass; None: one is in progress
+
+
 class AuditRecord(Base):
     """An entry of the audit. All values are plain: they remain when the objects are deleted.
 
@@ -277,3 +291,21 @@ class AuditRecord(Base):
     after: Mapped[dict[str, Any] | None]
     previous_hash: Mapped[str]  # of the record before this one; 64 zeros for the first
     hash: Mapped[str]  # SHA-256 of the canonical JSON of all other columns, in hex
+
+
+class AuditAnchor(Base):
+    """Where a chain of the audit begins after its first records were dropped.
+
+    Triggers allow it only together with the deletion of these records: see docs/audit.md.
+    """
+
+    __tablename__ = "audit_anchors"
+    __table_args__ = (
+        UniqueConstraint("organization_id", "sequence", postgresql_nulls_not_distinct=True),
+    )
+
+    organization_id: Mapped[UUID | None]  # None: the installation
+    sequence: Mapped[int] = mapped_column(BigInteger)  # of the last dropped record
+    hash: Mapped[str]  # of that record, and the `previous_hash` of the first one that is left
+    record_count: Mapped[int] = mapped_column(BigInteger)  # records that were dropped at once
+    dropped_at: Mapped[datetime]

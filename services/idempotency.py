@@ -90,10 +90,10 @@ async def release_key(session: AsyncSession, request: IdempotentRequest) -> None
     await session.execute(delete(IdempotencyKey).where(_key_condition(request)))
 
 
-async def delete_expired_responses(session: AsyncSession) -> None:
-    """Delete the responses that are older than RESPONSE_LIFETIME."""
+async def delete_expired_responses(session: AsyncSession) -> int:
+    """Delete a batch of the responses that are older than RESPONSE_LIFETIME."""
     is_expired = IdempotencyKey.created_at < now() - RESPONSE_LIFETIME
-    await delete_unlocked(session, IdempotencyKey, is_expired)
+    return await delete_unlocked(session, IdempotencyKey, is_expired)
 
 
 async def _try_claim(session: AsyncSession, request: IdempotentRequest) -> bool:

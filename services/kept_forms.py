@@ -78,9 +78,9 @@ async def find_kept_form(
     return FormContent(content["path"], fields, content["had_secrets"], is_complete)
 
 
-async def delete_expired_forms(session: AsyncSession) -> None:
-    """Delete the forms that are older than LIFETIME."""
-    await delete_unlocked(session, KeptForm, KeptForm.created_at <= now() - LIFETIME)
+async def delete_expired_forms(session: AsyncSession) -> int:
+    """Delete a batch of the forms that are older than LIFETIME."""
+    return await delete_unlocked(session, KeptForm, KeptForm.created_at <= now() - LIFETIME)
 
 
 def _encryption_context(id: UUID) -> str:

@@ -38,9 +38,12 @@ CHECK_ID = UUID(int=0)  # of the row that is committed
 _MISSING_RIGHTS = text("""
     select relname from pg_class where relnamespace = current_schema::regnamespace
     and relkind in ('r', 'p') and relname <> 'alembic_version' and not (
-        has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
-        and (relname = 'audit_records'
-            or has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete'))
+        has_table_privilege(oid, 'select') and (
+            relname = 'audit_anchors' or has_table_privilege(oid, 'insert')
+        ) and (
+            relname in ('audit_records', 'audit_anchors')
+            or has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete')
+        )
     ) order by relname
 """)
 _FUNCTION_RIGHTS = text("""

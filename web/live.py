@@ -92,16 +92,18 @@ async def stream_events(request: Request) -> Response:
     _check_stream_key(request)
     organization_id = current_member(request).organization_id
     async with request.state.stream_rights.openings, open_transaction(request) as session:
-        latest = await events.get_last_seq(session, organization_id)
-    # After a backup was restored, the page may have seen newer events than there are.
-    is_ahead = last_seen > latest
-    last_seen = latest if last_seen == UNKNOWN_EVENT else min(last_seen, latest)
+        stored = await events.get_stored_events(session, organization_id)
+    # After a backup was restored, the page may have seen newer events than there are. And what it
+    # has missed may have been deleted because of its age.
+    is_continued = stored.has_all_after(last_seen)
+    must_reset = last_seen != UNKNOWN_EVENT and not is_continued
+    last_seen = last_seen if is_continued else stored.last_seq
     board_ids = frozenset(map(forms.parse_id, request.query_params.getlist("board") or [""]))
     subscription = _PageSubscription(request.auth, organization_id, board_ids)
-    has_missed = is_ahead or last_seen < latest
+    has_missed = must_reset or last_seen < stored.last_seq
     release = await count_open_stream(request, f"session {request.auth.sign_in.id}")
     return EventStreamResponse(
-        _PageStream(request, subscription).generate(last_seen, has_missed, is_ahead), release
+        _PageStream(request, subscription).generate(last_seen, has_missed, must_reset), release
     )
 
 
@@ -128,17 +130,17 @@ class _PageStream:
         self._changed_by = 0  # the last event that may have changed the viewer's rights
 
     async def generate(
-        self, last_seen: int, has_missed: bool, is_ahead: bool
+        self, last_seen: int, has_missed: bool, must_reset: bool
     ) -> AsyncGenerator[bytes, None]:
         """Yield messages until the viewer loses access; the pages may have missed some before.
 
-        If the pages are ahead of the stored events, they reload all their parts.
+        With `must_reset` they reload all their parts.
         """
         state, organization_id = self._request.state, self._subscription.organization_id
         sign_in = self._subscription.viewer.sign_in
         self._changed_by = last_seen
         yield _format_message("hello", str(last_seen), last_seen, retry=choose_retry_delay())
-        if is_ahead:
+        if must_reset:
             yield _format_message(RESET, "")
         feed = state.event_feed.subscribe(organization_id, last_seen, may_skip=True)
         rights = state.stream_rights.join(

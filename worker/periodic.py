@@ -4,8 +4,9 @@ Each task reads from the database what is due. So it may run twice, late, or in 
 once, and nothing is lost. docs/decisions/jobs.md gives the reasons.
 """
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,7 @@ from services import (
     limit_shares,
     messages,
     notifications,
+    retention,
     tasks,
     tool_calls,
     webhook_endpoints,
@@ -49,6 +51,9 @@ REPAIR_HOUR = 3  # of the day in UTC, at which the repair of counters is due
 LOCKED_BOARD_DELAY = timedelta(seconds=0.25)  # before boards that are locked are tried again
 FAILED_BOARD_DELAY = timedelta(seconds=1)  # the same after an error
 PURGE_LOCK = "mission control: purge"
+BATCH_PAUSE = 0.05  # seconds between two batches of a deletion, in which others write
+Deletion = Callable[[AsyncSession], Awaitable[int | bool | None]]
+"""Deletes a batch; a number or True says that there may be more."""
 
 log = logging.getLogger(__name__)
 
@@ -161,8 +166,8 @@ class PeriodicTasks:
 
         Tasks of people who have lost access are unassigned.
 
-        Each deletion is a transaction, so that others wait only for its rows. Nothing happens while
-        another worker does it.
+        Each batch is a transaction, so that others wait briefly and only for its rows. A deletion
+        is repeated until it has nothing more to do. Nothing happens while another worker purges.
         """
         settings = self._settings
         for delete in (
@@ -174,7 +179,7 @@ class PeriodicTasks:
             limit_shares.delete_expired_shares,
             idempotency.delete_expired_responses,
             kept_forms.delete_expired_forms,
-            runs.delete_old_runs,
+            partial(runs.delete_old_runs, keep_days=settings.run_retention_days),
             coding_sessions.delete_old_sessions,
             partial(audit.delete_expired_chains, keep_days=settings.audit_retention_days),
             partial(board_webhooks.delete_old_payloads, keep_days=settings.webhook_retention_days),
@@ -182,11 +187,16 @@ class PeriodicTasks:
             channels.delete_old_tests,
             webhook_endpoints.delete_old_deliveries,
             tool_calls.delete_old_calls,
+            partial(retention.delete_old_messages, keep_days=settings.message_retention_days),
+            partial(retention.delete_old_events, keep_days=settings.event_retention_days),
         ):
-            async with self._open_transaction() as session:
-                if not await session.scalar(_TRY_PURGE_LOCK):
-                    return
-                await delete(session)
+            has_more = True
+            while has_more:
+                async with self._open_transaction() as session:
+                    if not await session.scalar(_TRY_PURGE_LOCK):
+                        return
+                    has_more = bool(await delete(session))
+                await asyncio.sleep(BATCH_PAUSE if has_more else 0)
 
     async def expire_messages(self) -> None:
         """Fail the messages that are undelivered for too long, in batches."""

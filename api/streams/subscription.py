@@ -21,6 +21,7 @@ from starlette.responses import Response
 from api.framework.auth import authenticate
 from api.framework.fields import ResponseModel, StreamQuery
 from api.framework.request_context import RequestContext
+from core.clock import to_utc
 from core.errors import AppError, NotFound
 from core.http.caller import get_agent_token, get_bearer_token
 from core.http.event_stream import PING, PING_INTERVAL, EventStreamResponse
@@ -141,9 +142,10 @@ class PeriodicReport(Protocol):
 class ResetMessage(ResponseModel):
     """The first message of a stream that cannot continue where the subscriber stopped."""
 
-    reason: Literal["unknown_event"] = Field(
+    reason: Literal["unknown_event", "deleted_events"] = Field(
         default="unknown_event",
-        description="Last-Event-ID is newer than all events, as after a backup was restored.",
+        description="unknown_event: Last-Event-ID is newer than all events, as after a backup was"
+        " restored. deleted_events: later events were deleted because of their age.",
     )
 
 
@@ -177,18 +179,26 @@ async def open_stream(
 ) -> Response:
     """Answer with a stream of an organization's events, limited to the allowed ids.
 
-    It begins with a ResetMessage if the subscriber has received events that do not exist any more.
+    It begins with a ResetMessage, and continues with new events, if the subscriber has received
+    events that do not exist any more, or would miss events that were deleted.
     """
-    latest = await events.get_last_seq(context.session, organization_id)
-    received = get_last_event_id(context.request)
-    after_seq = min(received, latest)
+    stored = await events.get_stored_events(context.session, organization_id)
+    received = after_seq = get_last_event_id(context.request)
+    reset = None
     if received == UNKNOWN_EVENT:
-        after_seq = latest
+        after_seq = stored.last_seq
         if query.since is not None:
             after_seq = await events.get_last_seq_before(
                 context.session, organization_id, query.since
             )
-    first_frame = b"" if received <= latest else format_frame("reset", latest, ResetMessage())
+            if stored.deleted_at is not None and to_utc(query.since) <= stored.deleted_at:
+                reset = ResetMessage(reason="deleted_events")
+    elif not stored.has_all_after(received):
+        is_ahead = received > stored.last_seq
+        reset = ResetMessage(reason="unknown_event" if is_ahead else "deleted_events")
+    if reset is not None:
+        after_seq = stored.last_seq
+    first_frame = format_frame("reset", after_seq, reset) if reset else b""
     await load_allowed_ids(context.session)  # raises the errors of a caller without access
     release = await count_open_stream(context.request, f"actor {context.actor.id}")
     source = _StreamSource(context, definition, load_allowed_ids)

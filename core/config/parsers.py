@@ -164,6 +164,13 @@ def parse_postgres_options(value: object) -> object:
         raise ValueError("must be like shared_buffers=256MB max_connections=200") from None
 
 
+def check_retention(days: int) -> int:
+    """Check for how many days something is kept; 0 means without a limit."""
+    if days and not 30 <= days <= 36_500:
+        raise ValueError("must be 0, for no limit, or 30 to 36500")
+    return days
+
+
 def parse_log_level(text: str) -> str:
     """Parse a log level given as a name or a number."""
     logging.addLevelName(TRACE, "TRACE")

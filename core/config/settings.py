@@ -86,6 +86,9 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     approval_undo_seconds: float = Field(default=8, ge=0, le=3600)
     trash_retention_days: int = Field(default=30, ge=1, le=3650)
     audit_retention_days: int = Field(default=365, ge=30, le=36_500)
+    event_retention_days: Annotated[int, AfterValidator(values.check_retention)] = 0
+    message_retention_days: Annotated[int, AfterValidator(values.check_retention)] = 0
+    run_retention_days: int = Field(default=30, ge=1, le=3650)
 
     rate_limit_failed_auth: Count = 20
     rate_limit_failed_auth_seconds: Seconds = 60

@@ -16,6 +16,8 @@ from sqlalchemy.orm.attributes import manager_of_class, set_committed_value
 
 from core.db.compiled_statement import CompiledStatement
 
+DELETION_BATCH_SIZE = 500  # rows that a job deletes in one transaction, so that others wait briefly
+
 _connections: WeakKeyDictionary[SessionTransaction, asyncpg.Connection] = WeakKeyDictionary()
 """The connection of each transaction and savepoint that has run a compiled statement."""
 
@@ -67,12 +69,12 @@ async def delete_unlocked(
     model: type[Any],
     condition: ColumnElement[bool],
     *,
-    limit: int | None = None,
+    limit: int = DELETION_BATCH_SIZE,
 ) -> int:
     """Delete the rows that match and that nobody has locked, at most `limit`; return their number.
 
-    For jobs: a deletion of a board or an account that waits for some of the rows may have locked
-    others.
+    For jobs, which repeat it until nothing is left: a deletion of a board or an account that waits
+    for some of the rows may have locked others.
     """
     free = select(model.id).where(condition).limit(limit).with_for_update(skip_locked=True)
     deleted = delete(model).where(model.id.in_(free)).returning(model.id)

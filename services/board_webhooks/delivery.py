@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source
+from core.db.transactions import DELETION_BATCH_SIZE
 from core.errors import Conflict, Gone, NotFound, TooMany
 from core.security.encryption import SecretCipher
 from core.text import N_
@@ -480,7 +481,6 @@ def _check_enabled(webhook: BoardWebhook) -> None:
 
 
 MAX_PAYLOADS = 10_000  # of one webhook; older ones are deleted before their time
-BATCH_SIZE = 1_000
 
 
 async def delete_old_payloads(
@@ -490,34 +490,36 @@ async def delete_old_payloads(
 
     Of the latter, those that wait for their message stay. Their notes in the memory of the board
     are deleted too, unless somebody has changed them.
-    Returns the number of payloads.
+    Deletes a batch of both, and returns the number of payloads.
     """
-    is_old = or_(
-        WebhookPayload.received_at < now() - timedelta(days=keep_days), _is_surplus(max_payloads)
+    expired = WebhookPayload.received_at < now() - timedelta(days=keep_days)
+    return await _delete_payloads(session, expired) + await _delete_payloads(
+        session, WebhookPayload.id.in_(_select_surplus(max_payloads))
     )
-    deleted = 0
-    while True:
-        batch = select(WebhookPayload.id).where(is_old).limit(BATCH_SIZE)
-        statement = delete(WebhookPayload).where(
-            WebhookPayload.id.in_(batch.with_for_update(skip_locked=True))
-        )
-        statement = statement.returning(WebhookPayload.note_id)
-        found = await session.scalars(statement.execution_options(synchronize_session=False))
-        note_ids = found.all()  # None of a payload without a note
-        deleted += len(note_ids)
+
+
+async def _delete_payloads(session: AsyncSession, is_old: ColumnElement[bool]) -> int:
+    batch = select(WebhookPayload.id).where(is_old).limit(DELETION_BATCH_SIZE)
+    statement = delete(WebhookPayload).where(
+        WebhookPayload.id.in_(batch.with_for_update(skip_locked=True))
+    )
+    statement = statement.returning(WebhookPayload.note_id)
+    found = await session.scalars(statement.execution_options(synchronize_session=False))
+    note_ids = found.all()  # None of a payload without a note
+    if any(note_ids):
         unchanged = delete(Note).where(Note.id.in_(note_ids), Note.version == 1)
         await session.execute(unchanged.execution_options(synchronize_session=False))
-        if len(note_ids) < BATCH_SIZE:
-            return deleted
+    return len(note_ids)
 
 
-def _is_surplus(max_payloads: int) -> ColumnElement[bool]:
-    """Match payloads that are older than the newest ones of their webhook."""
-    newest = select(WebhookPayload.received_at).where(WebhookPayload.webhook_id == BoardWebhook.id)
-    newest = newest.order_by(WebhookPayload.received_at.desc()).limit(1).offset(max_payloads - 1)
-    oldest_kept = newest.correlate(BoardWebhook).scalar_subquery()
-    surplus = select(WebhookPayload.id).join(
-        BoardWebhook, BoardWebhook.id == WebhookPayload.webhook_id
+def _select_surplus(max_payloads: int) -> Select[UUID]:
+    """Select payloads that are older than the newest ones of their webhook, by an index of each."""
+    surplus = (
+        select(WebhookPayload.id, WebhookPayload.is_queued)
+        .where(WebhookPayload.webhook_id == BoardWebhook.id)
+        .order_by(WebhookPayload.received_at.desc(), WebhookPayload.id)
+        .offset(max_payloads)
+        .lateral("surplus")
     )
-    surplus = surplus.where(WebhookPayload.received_at < oldest_kept, ~WebhookPayload.is_queued)
-    return WebhookPayload.id.in_(surplus)
+    found = select(surplus.c.id).select_from(BoardWebhook).join(surplus, true())
+    return found.where(~surplus.c.is_queued).limit(DELETION_BATCH_SIZE)

@@ -98,11 +98,11 @@ async def send_again(session: AsyncSession, channel: NotificationChannel, id: UU
     await wake_workers(session, notifications.DELIVERY_TOPIC)
 
 
-async def delete_old_tests(session: AsyncSession) -> None:
-    """Delete tests after 90 days, as notifications, with which other messages are deleted."""
+async def delete_old_tests(session: AsyncSession) -> int:
+    """Delete a batch of tests after 90 days; other messages are deleted with notifications."""
     is_old = NotificationDelivery.created_at < now() - timedelta(days=90)
     is_test = NotificationDelivery.notification_id.is_(None)
-    await delete_unlocked(session, NotificationDelivery, is_test & is_old)
+    return await delete_unlocked(session, NotificationDelivery, is_test & is_old)
 
 
 class ManualMessageTexts(Protocol):

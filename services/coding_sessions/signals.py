@@ -442,17 +442,18 @@ async def build_ungated_events(
 
 SESSION_RETENTION = timedelta(days=30)  # since the last sign of life
 USAGE_RETENTION = timedelta(days=400)  # numbers without a session: a year can be compared
-BATCH_SIZE = 5_000  # rows in one run, which is repeated
 
 
-async def delete_old_sessions(session: AsyncSession) -> None:
+async def delete_old_sessions(session: AsyncSession) -> int:
     """Delete sessions without a sign of life for 30 days, and usage of more than 400 days ago.
 
-    Usage outlives its session. A session is kept as long as one of its calls.
+    Usage outlives its session. A session is kept as long as one of its calls. It deletes a batch of
+    both, and returns the number of rows.
     """
-    at = now()
+    at, deleted = now(), 0
     has_calls = select(ToolCall.id).where(ToolCall.session_id == CodingSession.id).exists()
     old = (CodingSession.last_signal_at < at - SESSION_RETENTION) & ~has_calls
     old_usage = UsageFact.used_at < at - USAGE_RETENTION
     for model, is_old in ((CodingSession, old), (UsageFact, old_usage)):
-        await delete_unlocked(session, model, is_old, limit=BATCH_SIZE)
+        deleted += await delete_unlocked(session, model, is_old)
+    return deleted

@@ -10,6 +10,7 @@ from services.events.feed import NOTHING, TIMED_OUT, EventBatch, EventFeed, Even
 from services.events.queries import (
     get_last_seq,
     get_last_seq_before,
+    get_stored_events,
     list_events_after,
     select_deleted_agent_name,
     select_deleted_author_name,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -10,6 +10,7 @@ from sqlalchemy import (
     String,
     bindparam,
     func,
+    literal,
     literal_column,
     select,
     type_coerce,
@@ -18,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.db.reads import Query, Source
-from models import Event, EventType
+from models import Event, EventRetention, EventType
 
 BATCH_SIZE = 200  # maximum number of events of one read
 
@@ -35,6 +36,36 @@ async def get_last_seq(source: Source, organization_id: UUID) -> int:
     """Return the number of the organization's last event; 0 if there is none."""
     found = await LAST_SEQ.first(source, organization_id=organization_id)
     return found[0] if found else 0
+
+
+class StoredEvents(NamedTuple):
+    """Which events of an organization are stored: after `deleted_seq` all of them."""
+
+    last_seq: int  # the number of the last event; 0 if there is none
+    deleted_seq: int  # the number of the last event that was deleted because of its age, or 0
+    deleted_at: datetime | None  # the time of that event
+
+    def has_all_after(self, seq: int) -> bool:
+        """Return whether all events that followed event `seq` are stored, and it has existed."""
+        return self.deleted_seq <= seq <= self.last_seq
+
+
+STORED_EVENTS: Query[StoredEvents] = Query(
+    select(
+        func.coalesce(LAST_SEQ.statement.scalar_subquery(), 0),
+        func.coalesce(EventRetention.deleted_seq, 0),
+        EventRetention.deleted_at,
+    )
+    .select_from(select(literal(1)).subquery("always"))
+    .outerjoin(EventRetention, EventRetention.organization_id == bindparam("organization_id")),
+    StoredEvents._make,
+)
+
+
+async def get_stored_events(source: Source, organization_id: UUID) -> StoredEvents:
+    """Return which events of an organization are stored."""
+    [found] = await STORED_EVENTS.fetch(source, organization_id=organization_id)
+    return found
 
 
 async def get_last_seq_before(session: AsyncSession, organization_id: UUID, time: datetime) -> int:

@@ -25,6 +25,7 @@ class EventDefinition:
     is_in_feeds: bool = True  # in the activity of the API
     shown_without_board: str = ""  # to "members" or "admins", in feeds of all boards
     is_in_history: bool = True  # in the history of its task
+    is_kept: bool = False  # after EVENT_RETENTION_DAYS, because other reads need it
     streams: tuple[str, ...] = ()  # of the API that publish it: "task", "approval" or "agent"
     is_public: bool = False  # outgoing webhooks send it: docs/webhooks.md
     moves_task: bool = False  # `left` and `entered` in its data are statuses of its task
@@ -143,7 +144,11 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         N_("Member changed: %(name)s"), N_("member updated"), PEOPLE, is_public=True
     ),
     EventType.MEMBER_REMOVED: EventDefinition(
-        N_("Member removed: %(name)s"), N_("member removed"), PEOPLE, is_public=True
+        N_("Member removed: %(name)s"),
+        N_("member removed"),
+        PEOPLE,
+        is_public=True,
+        is_kept=True,  # the user is told of it at the next sign-in
     ),
     EventType.MEMBER_PASSWORD_LINKED: EventDefinition(
         N_("Link for a new password created: %(name)s"),
@@ -200,7 +205,10 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         is_in_feeds=False,
     ),
     EventType.GATEWAY_CREATED: EventDefinition(
-        N_("Gateway added: %(name)s"), N_("gateway created"), GATEWAY
+        N_("Gateway added: %(name)s"),
+        N_("gateway created"),
+        GATEWAY,
+        is_kept=True,  # the age of its token
     ),
     EventType.GATEWAY_UPDATED: EventDefinition(
         N_("Gateway changed: %(name)s"), N_("gateway updated"), GATEWAY
@@ -250,6 +258,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         feed_kind="boards",
         feed_text=N_("%(actor)s paused the agents of %(subject)s"),
         is_public=True,
+        is_kept=True,  # who paused it
     ),
     EventType.BOARD_RESUMED: EventDefinition(
         N_("Agents resumed: %(name)s"),
@@ -337,6 +346,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         ONBOARDING,
         feed_kind="boards",
         feed_text=N_("%(actor)s confirmed the objective of %(subject)s"),
+        is_kept=True,  # whom the agents of the board work for
     ),
     EventType.TASK_CREATED: EventDefinition(
         N_("Task created: %(title)s"),
@@ -619,6 +629,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         feed_text=N_("%(actor)s removed the agent %(subject)s"),
         streams=("agent",),
         is_public=True,
+        is_kept=True,  # the name of what has a deleted author
     ),
     EventType.AGENT_STATUS_CHANGED: EventDefinition(
         N_("Status of %(name)s: %(state)s"),

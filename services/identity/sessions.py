@@ -214,12 +214,13 @@ def _truncate(text: str | None) -> str | None:
 
 async def delete_expired_credentials(
     session: AsyncSession, *, idle_days: int = DEFAULT_IDLE_DAYS
-) -> None:
+) -> int:
     """Delete what has expired: sessions, password links, sign-ins in progress, revoked API tokens.
 
-    Streams of a deleted session end.
+    Streams of a deleted session end. It deletes a batch of each, and returns the number of rows.
     """
     expired = select(SignIn.id).where(~IS_VALID).params(_validity(idle_days))
-    await delete_unlocked(session, SignIn, SignIn.id.in_(expired))
+    deleted = await delete_unlocked(session, SignIn, SignIn.id.in_(expired))
     for model in (PendingSignIn, PasswordLink, RevokedApiToken):
-        await delete_unlocked(session, model, model.expires_at <= now())
+        deleted += await delete_unlocked(session, model, model.expires_at <= now())
+    return deleted

@@ -260,9 +260,10 @@ async def _undo(
     raise Conflict("no_way_back", N_("The rules of the board do not allow what it was before."))
 
 
-async def purge_bulk_changes(session: AsyncSession) -> None:
-    """Delete the changes that can no longer be undone."""
-    await delete_unlocked(session, BulkTaskChange, BulkTaskChange.created_at <= now() - UNDO_FOR)
+async def purge_bulk_changes(session: AsyncSession) -> int:
+    """Delete a batch of the changes that can no longer be undone."""
+    is_over = BulkTaskChange.created_at <= now() - UNDO_FOR
+    return await delete_unlocked(session, BulkTaskChange, is_over)
 
 
 async def restore_tasks(

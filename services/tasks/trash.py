@@ -232,7 +232,7 @@ async def purge_tasks(
 
 
 async def purge_trash(session: AsyncSession, *, keep_days: float) -> int:
-    """Remove tasks from the trash that were deleted longer ago than this; return their number."""
+    """Remove a batch of the tasks that were deleted longer ago than this; return their number."""
     is_old = DeletedTask.deleted_at < now() - timedelta(days=keep_days)
     return await delete_unlocked(session, DeletedTask, is_old)
 

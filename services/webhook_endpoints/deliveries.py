@@ -146,10 +146,10 @@ async def list_events_of_period(
     return [tuple(row) for row in await session.execute(query.limit(limit))]
 
 
-async def delete_old_deliveries(session: AsyncSession) -> None:
-    """Delete the deliveries that were created longer ago than the log is kept."""
+async def delete_old_deliveries(session: AsyncSession) -> int:
+    """Delete a batch of the deliveries that were created longer ago than the log is kept."""
     is_old = WebhookDelivery.created_at < now() - LOG_LIFETIME
-    await delete_unlocked(session, WebhookDelivery, is_old)
+    return await delete_unlocked(session, WebhookDelivery, is_old)
 
 
 async def replay_delivery(

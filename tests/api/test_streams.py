@@ -1,12 +1,14 @@
 """Streams: every event is sent once, in order, to authorized subscribers."""
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import select
 from starlette.types import ASGIApp
 
 from core.db.engine import TransactionFactory
-from models import AgentStatus
+from models import AgentStatus, Event, EventRetention, EventType
 from services import boards, tasks
 from tests.support.api_fixtures import ClientFactory, create_client
 from tests.support.gateway_rows import make_gateway, make_main_agent
@@ -174,6 +176,40 @@ async def test_a_position_after_all_events_is_answered_with_a_reset(
         committing_api_app, isolated_world.worker, f"{path}/stream", **came_back
     ) as stream:
         assert await read_titles(stream, 1) == ["five"]
+
+
+@pytest.mark.parametrize("start", ["last event", "since"])
+async def test_a_position_before_deleted_events_is_answered_with_a_reset(
+    committing_api_app: ASGIApp,
+    committing_client_for: ClientFactory,
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    start: str,
+) -> None:
+    """A subscriber that misses events that were deleted because of their age lists again."""
+    alice = committing_client_for(isolated_world.alice)
+    path = f"/boards/{isolated_world.board.id}/tasks"
+    for title in ("one", "two", "three"):
+        await alice.post(path, json={"title": title})
+    async with isolated_transaction() as session:
+        created = select(Event.seq, Event.created_at).where(Event.type == EventType.TASK_CREATED)
+        (first, _), (second, at), _ = (await session.execute(created.order_by(Event.seq))).all()
+        progress = {"position": 0, "deleted_seq": second, "deleted_at": at}
+        session.add(EventRetention(organization_id=isolated_world.tern.id, **progress))
+    old = {"Last-Event-ID": str(first)} if start == "last event" else {}
+    address = f"{path}/stream" + (f"?since={at:%Y-%m-%dT%H:%M:%S.%fZ}" if start == "since" else "")
+    async with open_stream(committing_api_app, isolated_world.worker, address, **old) as stream:
+        reset = await stream.next_message()
+        assert (reset.name, reset.data) == ("reset", {"reason": "deleted_events"})
+        await alice.post(path, json={"title": "four"})
+        assert await read_titles(stream, 1) == ["four"]
+    later = at + timedelta(microseconds=1)
+    known = {"Last-Event-ID": str(second)} if start == "last event" else {}
+    address = f"{path}/stream" + (
+        f"?since={later:%Y-%m-%dT%H:%M:%S.%fZ}" if start == "since" else ""
+    )
+    async with open_stream(committing_api_app, isolated_world.worker, address, **known) as stream:
+        assert await read_titles(stream, 2) == ["three", "four"]
 
 
 @pytest.mark.parametrize("id", ["nonsense", "-1", "9" * 30, "1.5", "²"])

@@ -6,7 +6,7 @@ import httpx2
 from sqlalchemy import delete
 from starlette.types import ASGIApp, Message
 
-from models import Agent, BoardAccess, EventType, User
+from models import Agent, BoardAccess, EventRetention, EventType, User
 from services import agents, boards, events, organizations, presence, tags, tasks
 from services.streams import FIRST_CHECK_DELAY
 from tests.support.api_fixtures import committing_api_app
@@ -108,6 +108,22 @@ async def test_a_page_that_is_ahead_of_all_events_reloads(url, isolated_world) -
     """It has shown changes that a restored backup does not contain."""
     async with open_page(url, isolated_world.alice, **{"Last-Event-ID": str(10**15)}) as page:
         await page.wait_for("reset")
+
+
+async def test_a_page_reloads_if_events_that_it_has_missed_were_deleted(
+    url, isolated_transaction, isolated_world
+) -> None:
+    world = isolated_world
+    await add_task(isolated_transaction, world.alice, world.board)
+    async with isolated_transaction() as session:
+        last = await events.get_last_seq(session, world.tern.id)
+        progress = {"position": 0, "deleted_seq": last - 1}
+        session.add(EventRetention(organization_id=world.tern.id, **progress))
+    for seen, is_reset in ((last - 2, True), (last - 1, False)):
+        async with open_page(url, world.alice, **{"Last-Event-ID": str(seen)}) as page:
+            await add_task(isolated_transaction, world.lead, world.board)
+            await page.wait_for("tasks")
+            assert ("reset" in page.data) is is_reset
 
 
 async def test_a_page_gets_no_updates_of_a_board_whose_access_was_removed(

@@ -224,15 +224,15 @@ async def test_old_run_events_and_runs_are_deleted(
         )
         run = await harness.wait_for_run(lambda run: run.status is ABORTED)
     async with harness.transaction() as session:
-        await runs.delete_old_runs(session)
+        await runs.delete_old_runs(session, keep_days=30)
     assert await harness.list_events(EventType.RUN_ENDED)
     assert await harness.list_runs()
     long_ago = now() - timedelta(days=31)
-    await harness.update_row(run, ended_at=long_ago, started_at=long_ago)
+    await harness.update_row(run, ended_at=long_ago, started_at=long_ago, updated_at=long_ago)
     async with harness.transaction() as session:
         await session.execute(update(Event).values(created_at=now() - timedelta(hours=2)))
         kept = await session.scalar(select(func.count()).select_from(Event))
-        await runs.delete_old_runs(session)
+        await runs.delete_old_runs(session, keep_days=30)
         left = await session.scalar(select(func.count()).select_from(Event))
     assert not await harness.list_events(EventType.RUN_ENDED)
     assert not await harness.list_runs()

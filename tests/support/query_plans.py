@@ -13,7 +13,8 @@ from tests.support.round_trips import RoundTrip
 
 SMALL_TABLES = {
     *("approval_policies", "board_onboarding_messages", "board_onboarding_sessions"),
-    *("encryption_keys", "external_identities", "first_run_links", "gateway_installed_skills"),
+    *("audit_anchors", "encryption_keys", "event_retention", "external_identities"),
+    *("first_run_links", "gateway_installed_skills"),
     *("gateways", "marketplace_skills", "message_hours", "organization_invite_board_access"),
     *("organization_invites", "organizations", "public_addresses", "revoked_api_tokens"),
     *("skill_pack_updates", "skill_packs", "skill_versions", "soul_directories", "souls"),

@@ -14,6 +14,7 @@ from models import Base, Member, new_id
 from models.approval_policy import PolicyRulesType
 
 UNOWNED_TABLES = {
+    "audit_anchors",
     "audit_records",
     "encryption_keys",
     "first_run_links",

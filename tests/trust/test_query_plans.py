@@ -1,4 +1,4 @@
-"""No statement of a read operation or a page scans a table that grows."""
+"""No statement of a read, a page, or a deletion of what is old scans a table that grows."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -20,11 +20,17 @@ from tests.support.query_plans import list_scanned_tables, pretend_many_rows
 from tests.support.round_trips import RoundTrip, record_round_trips
 from tests.support.row_copies import PAST, WORK, multiply_rows
 from tests.support.stored_world import store_world
+from worker.periodic import PeriodicTasks
 
 ROWS, FACTOR = 10, 5  # of every kind, and of the work there is so many times as much
 ORGANIZATIONS = 20  # with all of it: one of them has only a small part of a table
 LIMITS = HIGH_RATE_LIMITS | {"rate_limit_pages": 1_000_000}
 MIN_STATEMENTS = 200  # different ones
+HAPPENED = (
+    *("activity_events", "agent_messages", "agent_runs", "board_webhook_payloads"),
+    *("webhook_deliveries", "notifications", "tool_calls", "coding_sessions", "usage_facts"),
+)
+"""The tables of what happens, from which old rows are deleted."""
 PLANNED = ("select", "with", "update", "delete", "insert")
 
 
@@ -75,11 +81,34 @@ async def _record_statements(site: GrownSite) -> dict[str, tuple[str, RoundTrip]
 async def test_no_read_or_page_scans_a_growing_table(site: GrownSite) -> None:
     statements = await _record_statements(site)
     assert len(statements) > MIN_STATEMENTS
+    await _check_plans(site, statements)
+
+
+async def test_no_deletion_of_old_rows_scans_a_table_of_what_happened(site: GrownSite) -> None:
+    """And each deletes a bounded number of rows."""
+    kept = {"event_retention_days": 30, "message_retention_days": 30}
+    settings = site.settings.model_copy(update=kept)
+    async with rolled_back(site.settings) as (_, transaction):
+        with record_round_trips() as log:
+            await PeriodicTasks(settings, transaction, transaction).purge()
+    found = {one.statement: ("purge", one) for one in log.all if one.is_statement}
+    sent = {text: one for text, one in found.items() if any(table in text for table in HAPPENED)}
+    deletions = [text for text in sent if text.lstrip().startswith("DELETE")]
+    assert len(deletions) > len(HAPPENED) - 2
+    assert all("LIMIT" in text or "ANY (" in text for text in deletions)
+    await _check_plans(site, sent, HAPPENED)
+
+
+async def _check_plans(
+    site: GrownSite, statements: dict[str, tuple[str, RoundTrip]], tables: Sequence[str] = ("",)
+) -> None:
+    """Check that no statement scans a growing table whose name begins with one of these."""
     connection = await asyncpg.connect(site.settings.dsn)
     await connection.execute("set plan_cache_mode = force_custom_plan")
     scans = {}
     for name, sent in statements.values():
-        if scanned := await list_scanned_tables(connection, sent):
+        scanned = await list_scanned_tables(connection, sent)
+        if scanned := [one for one in scanned if one.startswith((*tables,))]:
             scans[f"{name}: {', '.join(scanned)}"] = sent.statement
     await connection.close()
     assert not scans, "\n\n".join(f"{one}\n{statement}" for one, statement in scans.items())

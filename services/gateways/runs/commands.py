@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Row,
+    exists,
     func,
     literal_column,
     select,
@@ -22,6 +23,7 @@ from core.clock import now
 from core.db.transactions import delete_unlocked
 from models import (
     Agent,
+    EndpointState,
     Event,
     EventType,
     Gateway,
@@ -30,6 +32,7 @@ from models import (
     RunStatus,
     Status,
     Task,
+    WebhookEndpoint,
     new_id,
 )
 from services import events, gateways, messages
@@ -145,15 +148,24 @@ async def mark_lost_runs(session: AsyncSession, *, silent_for: timedelta = LOST_
     return len(found)
 
 
-async def delete_old_runs(session: AsyncSession) -> None:
-    """Delete the runs that ended 30 days ago, and the events of running ones.
+async def delete_old_runs(session: AsyncSession, *, keep_days: int) -> int:
+    """Delete a batch of the runs that ended `keep_days` ago, and of the events of running ones.
 
-    Pages that reconnect within an hour read the events that they have missed.
+    Pages that reconnect within an hour read the events that they have missed. Events that an
+    outgoing webhook has still to send are kept. It returns the number of rows.
     """
     at = now()
     is_old = Event.type.in_(RUN_EVENTS) & (Event.created_at < at - timedelta(hours=1))
-    await delete_unlocked(session, Event, is_old)
-    await delete_unlocked(session, Run, Run.ended_at < at - timedelta(days=30))
+    is_not_sent = exists().where(
+        WebhookEndpoint.organization_id == Event.organization_id,
+        WebhookEndpoint.state == EndpointState.ENABLED,
+        WebhookEndpoint.last_seq < Event.seq,
+    )
+    deleted = await delete_unlocked(session, Event, is_old & ~is_not_sent)
+    before = at - timedelta(days=keep_days)
+    is_over = Run.status.in_([one for one in RunStatus if one is not RunStatus.RUNNING])
+    is_over &= (Run.updated_at < before) & (Run.ended_at < before)  # an index has the former
+    return deleted + await delete_unlocked(session, Run, is_over)
 
 
 async def _keep_agents(
