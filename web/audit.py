@@ -62,6 +62,7 @@ ACTION_TEXTS: Mapping[str, str] = {
     AuditAction.SECRETS_REMOVED: N_("secrets of a lost key removed"),
     AuditAction.AUDIT_EXPORTED: N_("audit exported"),
     AuditAction.CHAIN_DELETED: N_("audit of an organization deleted"),
+    AuditAction.RECORDS_DROPPED: N_("old audit records dropped"),
 }
 
 GROUP_TEXTS: Mapping[str, str] = {

@@ -5,7 +5,13 @@ events by `services.events`; changes without an event record themselves. docs/au
 guarantees.
 """
 
-from services.audit.chain import compute_hash, verify_export
+from services.audit.anchors import (
+    DroppableRecords,
+    drop_records,
+    find_anchor,
+    find_droppable_records,
+)
+from services.audit.chain import VerificationResult, compute_hash, verify_export
 from services.audit.queries import (
     AuditFilters,
     CommunicationRecord,

@@ -23,9 +23,12 @@ class VerificationResult:
     """What an export contains, up to the first problem if there is one."""
 
     organization_id: str | None
+    after: int  # the number of the record before the first one; 0 at the beginning of the chain
+    previous_hash: str  # the hash of that record
     first: int  # the number of the first record; 0 without records
     last: int
     head: str  # the hash of the last record
+    marked_hash: str | None = None  # the hash of the record that the caller has asked for
     problem: str | None = None
 
     @property
@@ -33,14 +36,22 @@ class VerificationResult:
         """Return the number of intact records."""
         return self.last - self.first + 1 if self.first else 0
 
+    def continues(self, earlier: "VerificationResult") -> bool:
+        """Return whether this export begins where another one of the same chain ends."""
+        end = (earlier.organization_id, earlier.after + earlier.count, earlier.head)
+        return (self.organization_id, self.after, self.previous_hash) == end
+
 
 class InvalidExport(Exception):
     """An export is damaged. The text is one sentence that names the first broken line."""
 
 
-def verify_export(lines: Iterable[bytes]) -> VerificationResult:
-    """Verify an export line by line, with little memory, and report the first problem."""
-    export = AuditExport()
+def verify_export(lines: Iterable[bytes], marked: int = 0) -> VerificationResult:
+    """Verify an export line by line, with little memory, and report the first problem.
+
+    `marked` is the number of a record whose hash the result is to contain.
+    """
+    export = AuditExport(marked)
     try:
         for line in lines:
             export.add_line(line)
@@ -53,8 +64,10 @@ def verify_export(lines: Iterable[bytes]) -> VerificationResult:
 class AuditExport:
     """An export that is being verified."""
 
-    def __init__(self) -> None:
+    def __init__(self, marked: int = 0) -> None:
         self._header: dict[str, Any] | None = None
+        self._marked, self._marked_hash = marked, None
+        self._after, self._previous_hash = 0, GENESIS_HASH
         self._footer: dict[str, Any] | None = None
         self._line = 0
         self._first = 0
@@ -87,7 +100,12 @@ class AuditExport:
         """Return what was read so far."""
         organization_id = (self._header or {}).get("organization_id")
         last = self._sequence if self._first else 0
-        return VerificationResult(organization_id, self._first, last, self._hash, problem)
+        return VerificationResult(
+            organization_id,
+            *(self._after, self._previous_hash),
+            *(self._first, last, self._hash),
+            *(self._marked_hash, problem),
+        )
 
     def _parse(self, line: bytes) -> dict[str, Any]:
         try:
@@ -104,6 +122,7 @@ class AuditExport:
             raise self._error("is not the first line of an export of the audit")
         self._header, self._sequence = value, after
         self._hash = str(value.get("previous_hash"))
+        self._after, self._previous_hash = after, self._hash
         if after == 0 and self._hash != GENESIS_HASH:
             raise self._error("does not start with the first record")
 
@@ -127,6 +146,8 @@ class AuditExport:
             raise self._error(f"has record {number}, which belongs to another chain")
         self._first = self._first or expected
         self._sequence, self._hash = expected, record["hash"]
+        if expected == self._marked:
+            self._marked_hash = self._hash
 
     def _check_footer(self, footer: dict[str, Any]) -> None:
         count = self._sequence - self._first + 1 if self._first else 0

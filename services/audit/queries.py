@@ -17,7 +17,17 @@ from core.db.reads import Query, ReadFactory, Source
 from core.errors import Forbidden, NotFound
 from core.paging import PAGE_LIMIT, Page, PagedQuery, Paging, build_page
 from core.text import N_, escape_pattern, replace_unstorable
-from models import AuditRecord, Event, EventOrigin, Member, Organization, OrganizationCounts, Role
+from models import (
+    AuditAnchor,
+    AuditRecord,
+    Event,
+    EventOrigin,
+    Member,
+    Organization,
+    OrganizationCounts,
+    Role,
+)
+from services.audit.anchors import belongs_to, find_anchor
 from services.audit.chain import EXPORT_FORMAT, GENESIS_HASH
 from services.audit.records import AuditAction, AuditObject, NewAuditRecord, record_audit
 
@@ -88,7 +98,10 @@ def _build_page_query(conditions: frozenset[str]) -> PagedQuery[AuditRecord]:
     total = None
     if len(conditions) == 1:  # of a complete chain, whose records are numbered without gaps
         newest = select(func.coalesce(func.max(AuditRecord.sequence), 0))
-        total = newest.where(*(CONDITIONS[name] for name in conditions)).scalar_subquery()
+        newest = newest.where(*(CONDITIONS[name] for name in conditions))
+        dropped = select(func.coalesce(func.max(AuditAnchor.sequence), 0))
+        dropped = dropped.where(*(ANCHOR_CONDITIONS[name] for name in conditions))
+        total = newest.scalar_subquery() - dropped.scalar_subquery()
     return PagedQuery(_filtered_query(conditions), lambda row: row[0], total)
 
 
@@ -112,8 +125,12 @@ async def list_chains(session: AsyncSession) -> Sequence[AuditChain]:
     newest = select(AuditRecord.organization_id, func.max(AuditRecord.sequence).label("sequence"))
     heads = newest.group_by(AuditRecord.organization_id).subquery()
     is_head = AuditRecord.organization_id.is_not_distinct_from(heads.c.organization_id)
+    dropped = select(func.coalesce(func.max(AuditAnchor.sequence), 0)).where(
+        AuditAnchor.organization_id.is_not_distinct_from(AuditRecord.organization_id)
+    )
+    count = heads.c.sequence - dropped.scalar_subquery()
     query = (
-        select(AuditRecord.organization_id, Organization.name, heads.c.sequence, AuditRecord.hash)
+        select(AuditRecord.organization_id, Organization.name, count, AuditRecord.hash)
         .join(heads, is_head & (AuditRecord.sequence == heads.c.sequence))
         .outerjoin(Organization, Organization.id == AuditRecord.organization_id)
         .order_by(AuditRecord.organization_id.nulls_first())
@@ -126,14 +143,21 @@ async def prepare_export(
 ) -> dict[str, Any]:
     """Record that the chain is exported, and return the first line of the export.
 
-    Raises NotFound if the chain has no record number `after`.
+    An export of a complete chain begins after its anchor, if records were dropped. Raises NotFound
+    if the chain has no record number `after`.
     """
     previous = GENESIS_HASH
-    if after:
+    anchor = await find_anchor(session, organization_id)
+    if anchor is not None and after in (0, anchor.sequence):
+        after, previous = anchor.sequence, anchor.hash
+    elif after:
         query = select(AuditRecord.hash).where(
-            AuditRecord.organization_id == organization_id, AuditRecord.sequence == after
+            belongs_to(AuditRecord, organization_id), AuditRecord.sequence == after
         )
         found = await session.scalar(query)
+        if found is None and anchor is not None and after < anchor.sequence:
+            reason = f"The records up to {anchor.sequence} were dropped after an export."
+            raise NotFound("audit_record_not_found", reason)
         if found is None:
             raise NotFound("audit_record_not_found", f"The audit has no record {after}.")
         previous = found
@@ -154,12 +178,15 @@ async def prepare_export(
 
 
 async def stream_export(
-    open_read: ReadFactory, organization_id: UUID | None, header: dict[str, Any]
+    open_read: ReadFactory,
+    organization_id: UUID | None,
+    header: dict[str, Any],
+    until: int = 2**63 - 1,
 ) -> AsyncGenerator[bytes]:
-    """Yield the lines of an export: the header, each record, and a line that closes it.
+    """Yield the lines of an export: the header, the records up to `until`, and a closing line.
 
     Records are read in batches, each by a statement of its own. The chain is only appended to, so
-    the batches fit together.
+    the batches fit together. If records are dropped meanwhile, the verification finds it.
     """
     yield _line(header)
     first = last = header["after"]
@@ -167,7 +194,8 @@ async def stream_export(
     while size == EXPORT_BATCH_SIZE:
         query = _build_batch_query(of_installation=organization_id is None)
         async with open_read() as source:
-            batch = await query.fetch(source, organization_id=organization_id, after=last)
+            place = {"organization_id": organization_id, "after": last, "until": until}
+            batch = await query.fetch(source, **place)
         lines, size = b"".join(_line(to_export(record)) for record in batch), len(batch)
         if batch:
             last, head = batch[-1].sequence, batch[-1].hash
@@ -187,6 +215,7 @@ def _build_batch_query(*, of_installation: bool) -> Query[AuditRecord]:
     query = select(AuditRecord).where(
         CONDITIONS["installation" if of_installation else "organization"],
         AuditRecord.sequence > bindparam("after"),
+        AuditRecord.sequence <= bindparam("until"),
     )
     return Query(query.order_by(AuditRecord.sequence).limit(EXPORT_BATCH_SIZE), itemgetter(0))
 
@@ -235,6 +264,12 @@ CONDITIONS: Mapping[str, ColumnElement[bool]] = {
     "before": AuditRecord.sequence < bindparam("before"),
 }
 """The conditions of a chain and of each filter."""
+
+ANCHOR_CONDITIONS: Mapping[str, ColumnElement[bool]] = {
+    "organization": AuditAnchor.organization_id == bindparam("organization_id"),
+    "installation": AuditAnchor.organization_id.is_(None),
+}
+"""The same for the anchors of a chain."""
 
 
 def _format_time(time: datetime) -> str:

@@ -77,6 +77,7 @@ class AuditAction(StrEnum):
     CHANNEL_DELETED = "channel.deleted"
     AUDIT_EXPORTED = "audit.exported"
     CHAIN_DELETED = "audit.chain_deleted"
+    RECORDS_DROPPED = "audit.records_dropped"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)")
 
 CODES_ONLY_IN_API = """
 account_not_found agent_status_forbidden approval_status_forbidden
-approval_status_invalid assignee_is_lead audit_record_not_found board_group_read_forbidden
+approval_status_invalid assignee_is_lead audit_already_dropped audit_record_not_found
+audit_too_recent board_group_read_forbidden
 board_group_required board_group_slug_taken board_group_write_forbidden
 claimed_by_other_run cursor_invalid status_changed
 field_invalid field_key_fixed gateway_agent_claims_no_tasks
