@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+from uuid import UUID
 
+import asyncpg
 from playwright.async_api import Page, Request, Route, expect
 
 from tests.support.live_site import OWNER, LiveSite
@@ -202,3 +204,31 @@ async def _other_sign_in(site: LiveSite) -> Page:
     await page.locator("[name=password]").press("Enter")
     await expect(page.locator("#rail")).to_be_visible()
     return page
+
+
+async def test_a_page_reloads_after_what_it_has_missed_was_deleted(site: LiveSite) -> None:
+    """It was without a connection for longer than events are kept."""
+    board = site.create_board(name="Long away")
+    page = await site.new_tab()
+    await page.add_init_script(OWN_CONNECTION)
+    await page.goto(f"/boards/{board['id']}")
+    await live_state(page, "live").to_be_visible()
+    await page.route("**/events?**", lambda route: route.abort())
+    site.installation.kill()
+    await live_state(page, "lost").to_be_visible()
+    site.installation.start()
+    task = site.create_task(board, "Made long ago")
+    connection = await asyncpg.connect(site.installation.database().dsn)
+    deleted = "delete from activity_events where task_id = $1 returning organization_id, seq"
+    organization_id, seq = await connection.fetchrow(deleted, UUID(task["id"]))
+    await connection.execute(
+        "insert into event_retention (id, organization_id, position, deleted_seq)"
+        " values (gen_random_uuid(), $1, 0, $2)",
+        organization_id,
+        seq,
+    )
+    await connection.close()
+    site.create_task(board, "Made now")
+    await page.unroute("**/events?**")
+    await expect(page.locator(f"#task-{task['id']}")).to_be_visible()
+    await close_context(page.context)
