@@ -23,7 +23,8 @@ from models import (
     SignIn,
     new_id,
 )
-from services import desired_state, messages
+from services import counters, desired_state, events, messages
+from services.events import NewEvent
 from services.gateways.provisioning import cleanup
 from tests.support.board_rows import make_message
 from tests.support.gateway_rows import make_gateway, make_gateway_request
@@ -119,6 +120,42 @@ async def test_workers_that_purge_together_delete_what_is_over(
     async with isolated_transaction() as session:
         is_over = SignIn.expires_at < now()
         assert await session.scalar(select(func.count()).where(is_over)) == 0
+
+
+async def test_events_are_deleted_while_others_are_recorded(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """Both change the same counters; nobody fails, and a worker that stops is continued."""
+    world, past = isolated_world, now() - timedelta(days=100)
+    place = {"organization_id": world.tern.id, "board_id": world.board.id}
+    types = (EventType.TASK_CREATED, EventType.TAG_CREATED, EventType.AGENT_STATUS_CHANGED)
+    rows = [
+        {"id": new_id(), "type": types[number % 3], "agent_id": world.worker.id, **place}
+        | {"data": {"left": "inbox", "entered": "done"}, "created_at": past}
+        for number in range(4 * ROUNDS)
+    ]
+    async with isolated_transaction() as session:
+        await session.execute(insert(Event), rows)
+    settings = isolated_settings.model_copy(update={"event_retention_days": 90})
+    workers = start_workers(settings, isolated_transaction)
+
+    async def record() -> None:
+        for type in types * (ROUNDS // 3):
+            async with isolated_transaction() as session:
+                new = [NewEvent(type, world.worker, organization_id=world.tern.id)] * 2
+                await events.record_events(session, new)
+
+    stopped = asyncio.create_task(workers[0].purge())
+    writer = asyncio.create_task(record())
+    async with isolated_transaction() as session:
+        await session.execute(select(Event.seq).limit(1))
+    stopped.cancel()
+    await asyncio.gather(writer, *[one.purge() for one in workers[1:]])
+    await workers[1].purge()
+    async with isolated_transaction() as session:
+        old = Event.created_at < now() - timedelta(days=90)
+        assert await session.scalar(select(func.count()).where(old)) == 0
+        assert await counters.repair_counters(session) == []
 
 
 async def test_the_cleanup_of_a_deleted_gateway_is_claimed_once(
