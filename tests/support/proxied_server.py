@@ -124,9 +124,11 @@ def run_behind(
         wait_for_port(port)
         yield ProxiedServer(server, port, folder / "ca.pem", proxy)
     finally:
-        server.stop()
-        proxy.terminate()
-        proxy.wait(TIMEOUT)
+        try:
+            server.stop()
+        finally:
+            proxy.terminate()
+            proxy.wait(TIMEOUT)
 
 
 def wait_for_port(port: int) -> None:
