@@ -20,6 +20,8 @@ from models import (
 from services import counters, events, retention, tasks
 from tests.support.approval_helpers import add_approval
 from tests.support.board_rows import make_message, make_task
+from tests.support.gateway_rows import make_gateway
+from tests.support.skill_rows import make_gateway_skill, make_request_message, make_skill
 from tests.support.webhook_rows import make_endpoint
 
 OLD, RECENT = timedelta(days=100), timedelta(days=89)
@@ -96,18 +98,22 @@ async def test_events_of_work_are_kept_until_it_has_been_done_for_the_set_time(
 
 
 async def test_what_an_undecided_approval_is_about_is_kept(session, world) -> None:
-    """Its own events, and the changes of its task, which are shown as evidence."""
+    """Its own events, and the changes of its tasks, which are shown as evidence."""
     found = {}
     for status in (ApprovalStatus.PENDING, ApprovalStatus.REJECTED):
         task = make_task(world.board, "Weigh", status=Status.DONE, done_at=now() - OLD)
         session.add(task)
         await session.flush()
-        approval = await add_approval(session, world, task, status=status)
+        second = make_task(world.board, "Ring", status=Status.DONE, done_at=now() - OLD)
+        session.add(second)
+        await session.flush()
+        approval = await add_approval(session, world, task, second, status=status)
         about = {"board_id": world.board.id}
         requested, changed = EventType.APPROVAL_REQUESTED, EventType.TASK_UPDATED
         found[status] = {
             (await add_event(session, world, requested, approval_id=approval.id, **about)).id,
             (await add_event(session, world, changed, task_id=task.id, **about)).id,
+            (await add_event(session, world, changed, task_id=second.id, **about)).id,
         }
     last = await add_event(session, world)
     await delete_old_events(session)
@@ -222,3 +228,15 @@ async def test_finished_messages_are_deleted_after_the_set_time(session, world) 
     assert await retention.delete_old_messages(session, keep_days=0) == 0
     assert await retention.delete_old_messages(session, keep_days=90) == len(over)
     assert await session.scalar(select(func.count(Message.id))) == len(kept)
+
+
+async def test_the_message_of_a_skill_request_is_kept(session, world) -> None:
+    """The page of the skill shows whether it has failed."""
+    gateway, skill = make_gateway(world.tern), make_skill(world.tern)
+    over = {"last_error": "It failed.", "waiting_since": now() - OLD}
+    failed = make_request_message(world.worker, MessageState.FAILED, **over)
+    session.add_all([gateway, skill, failed])
+    await session.flush()
+    session.add(make_gateway_skill(gateway, skill, message_id=failed.id))
+    await session.flush()
+    assert await retention.delete_old_messages(session, keep_days=90) == 0
