@@ -2498,109 +2498,302 @@ CREATE TABLE write_checks (
 );
 ALTER TABLE ONLY write_checks ALTER COLUMN content SET STORAGE PLAIN;
 
+-- In this order PostgreSQL follows them when it deletes rows.
 ALTER TABLE activity_events
     ADD CONSTRAINT fk_activity_events_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
 
-ALTER TABLE agent_event_counts
-    ADD CONSTRAINT fk_agent_event_counts_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+ALTER TABLE board_groups
+    ADD CONSTRAINT fk_board_groups_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
 
-ALTER TABLE agent_file_versions
-    ADD CONSTRAINT fk_agent_file_versions_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_agent_file_versions_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL;
+ALTER TABLE tags
+    ADD CONSTRAINT fk_tags_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE users
+    ADD CONSTRAINT fk_users_active_organization_id FOREIGN KEY (active_organization_id) REFERENCES organizations(id) ON DELETE SET NULL;
+
+ALTER TABLE api_tokens
+    ADD CONSTRAINT fk_api_tokens_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE boards
+    ADD CONSTRAINT fk_boards_board_group_id FOREIGN KEY (board_group_id) REFERENCES board_groups(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_boards_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE organization_members
+    ADD CONSTRAINT fk_organization_members_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_organization_members_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE sign_ins
+    ADD CONSTRAINT fk_sign_ins_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE agents
+    ADD CONSTRAINT fk_agents_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_agents_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE board_memory
+    ADD CONSTRAINT fk_board_memory_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
+
+ALTER TABLE organization_board_access
+    ADD CONSTRAINT fk_organization_board_access_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_organization_board_access_organization_member_id FOREIGN KEY (organization_member_id) REFERENCES organization_members(id) ON DELETE CASCADE;
+
+ALTER TABLE trash
+    ADD CONSTRAINT fk_trash_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
+
+ALTER TABLE agent_tokens
+    ADD CONSTRAINT fk_agent_tokens_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE;
+
+ALTER TABLE tasks
+    ADD CONSTRAINT fk_tasks_assigned_agent_id FOREIGN KEY (assigned_agent_id) REFERENCES agents(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_tasks_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_tasks_created_by_user_id FOREIGN KEY (created_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_tasks_previous_assignee_id FOREIGN KEY (previous_assignee_id) REFERENCES agents(id) ON DELETE SET NULL;
+
+ALTER TABLE approvals
+    ADD CONSTRAINT fk_approvals_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_approvals_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_approvals_decided_by_user_id FOREIGN KEY (decided_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_approvals_requested_by_user_id FOREIGN KEY (requested_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_approvals_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE SET NULL;
+
+ALTER TABLE tag_assignments
+    ADD CONSTRAINT fk_tag_assignments_tag_id FOREIGN KEY (tag_id) REFERENCES tags(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_tag_assignments_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
+
+ALTER TABLE task_comments
+    ADD CONSTRAINT fk_task_comments_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_task_comments_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_task_comments_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_task_comments_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL;
+
+ALTER TABLE task_dependencies
+    ADD CONSTRAINT fk_task_dependencies_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_task_dependencies_depends_on_task_id FOREIGN KEY (depends_on_task_id) REFERENCES tasks(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_task_dependencies_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
+
+ALTER TABLE approval_task_links
+    ADD CONSTRAINT fk_approval_task_links_approval_id FOREIGN KEY (approval_id) REFERENCES approvals(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_approval_task_links_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
+
+ALTER TABLE board_group_memory
+    ADD CONSTRAINT fk_board_group_memory_board_group_id FOREIGN KEY (board_group_id) REFERENCES board_groups(id) ON DELETE CASCADE;
+
+ALTER TABLE organization_invites
+    ADD CONSTRAINT fk_organization_invites_accepted_by_user_id FOREIGN KEY (accepted_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_organization_invites_created_by_user_id FOREIGN KEY (created_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_organization_invites_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE organization_invite_board_access
+    ADD CONSTRAINT fk_organization_invite_board_access_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_organization_invite_board_access_organization_invite_id FOREIGN KEY (organization_invite_id) REFERENCES organization_invites(id) ON DELETE CASCADE;
+
+ALTER TABLE task_custom_field_definitions
+    ADD CONSTRAINT fk_task_custom_field_definitions_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE board_task_custom_fields
+    ADD CONSTRAINT fk_board_task_custom_fields_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_board_task_custom_fields_definition FOREIGN KEY (task_custom_field_definition_id) REFERENCES task_custom_field_definitions(id) ON DELETE CASCADE;
+
+ALTER TABLE task_custom_field_values
+    ADD CONSTRAINT fk_task_custom_field_values_definition FOREIGN KEY (task_custom_field_definition_id) REFERENCES task_custom_field_definitions(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_task_custom_field_values_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
 
 ALTER TABLE agent_messages
     ADD CONSTRAINT fk_agent_messages_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE,
     ADD CONSTRAINT fk_agent_messages_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
     ADD CONSTRAINT fk_agent_messages_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
 
-ALTER TABLE agent_questions
-    ADD CONSTRAINT fk_agent_questions_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_agent_questions_answered_by_user_id FOREIGN KEY (answered_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_agent_questions_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_agent_questions_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE SET NULL;
+ALTER TABLE external_identities
+    ADD CONSTRAINT fk_external_identities_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
 
-ALTER TABLE agent_runs
-    ADD CONSTRAINT fk_agent_runs_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_agent_runs_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_agent_runs_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_agent_runs_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE SET NULL;
+ALTER TABLE souls
+    ADD CONSTRAINT fk_souls_directory_id FOREIGN KEY (directory_id) REFERENCES soul_directories(id) ON DELETE CASCADE;
 
-ALTER TABLE agent_tokens
-    ADD CONSTRAINT fk_agent_tokens_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE;
+ALTER TABLE gateways
+    ADD CONSTRAINT fk_gateways_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE boards
+    ADD CONSTRAINT fk_boards_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id);
 
 ALTER TABLE agents
-    ADD CONSTRAINT fk_agents_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_agents_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id),
-    ADD CONSTRAINT fk_agents_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE api_tokens
-    ADD CONSTRAINT fk_api_tokens_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE approval_policies
-    ADD CONSTRAINT fk_approval_policies_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_approval_policies_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_approval_policies_updated_by_user_id FOREIGN KEY (updated_by_user_id) REFERENCES users(id) ON DELETE SET NULL;
-
-ALTER TABLE approval_task_links
-    ADD CONSTRAINT fk_approval_task_links_approval_id FOREIGN KEY (approval_id) REFERENCES approvals(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_approval_task_links_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
-
-ALTER TABLE approvals
-    ADD CONSTRAINT fk_approvals_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_approvals_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_approvals_decided_by_user_id FOREIGN KEY (decided_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_approvals_first_approver_id FOREIGN KEY (first_approver_id) REFERENCES users(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_approvals_lapsed_user_id_users FOREIGN KEY (lapsed_user_id) REFERENCES users(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_approvals_requested_by_user_id FOREIGN KEY (requested_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_approvals_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_approvals_undone_by_user_id FOREIGN KEY (undone_by_user_id) REFERENCES users(id) ON DELETE SET NULL;
-
-ALTER TABLE board_counts
-    ADD CONSTRAINT fk_board_counts_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
-
-ALTER TABLE board_group_counts
-    ADD CONSTRAINT fk_board_group_counts_board_group_id_board_groups FOREIGN KEY (board_group_id) REFERENCES board_groups(id) ON DELETE CASCADE;
-
-ALTER TABLE board_group_memory
-    ADD CONSTRAINT fk_board_group_memory_board_group_id FOREIGN KEY (board_group_id) REFERENCES board_groups(id) ON DELETE CASCADE;
-
-ALTER TABLE board_groups
-    ADD CONSTRAINT fk_board_groups_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE board_memory
-    ADD CONSTRAINT fk_board_memory_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
-
-ALTER TABLE board_onboarding_messages
-    ADD CONSTRAINT fk_board_onboarding_messages_session_id FOREIGN KEY (session_id) REFERENCES board_onboarding_sessions(id) ON DELETE CASCADE;
+    ADD CONSTRAINT fk_agents_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id);
 
 ALTER TABLE board_onboarding_sessions
     ADD CONSTRAINT fk_board_onboarding_sessions_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
 
-ALTER TABLE board_shortcuts
-    ADD CONSTRAINT fk_board_shortcuts_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_board_shortcuts_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+ALTER TABLE board_onboarding_messages
+    ADD CONSTRAINT fk_board_onboarding_messages_session_id FOREIGN KEY (session_id) REFERENCES board_onboarding_sessions(id) ON DELETE CASCADE;
 
-ALTER TABLE board_task_custom_fields
-    ADD CONSTRAINT fk_board_task_custom_fields_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_board_task_custom_fields_definition FOREIGN KEY (task_custom_field_definition_id) REFERENCES task_custom_field_definitions(id) ON DELETE CASCADE;
+ALTER TABLE gateway_leftovers
+    ADD CONSTRAINT fk_gateway_leftovers_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id) ON DELETE CASCADE;
+
+ALTER TABLE read_markers
+    ADD CONSTRAINT fk_read_markers_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_read_markers_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_read_markers_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
+
+ALTER TABLE presences
+    ADD CONSTRAINT fk_presences_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_presences_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE gateway_requests
+    ADD CONSTRAINT fk_gateway_requests_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_gateway_requests_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_gateway_requests_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_gateway_requests_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_gateway_requests_answered_by_user_id FOREIGN KEY (answered_by_user_id) REFERENCES users(id) ON DELETE SET NULL;
+
+ALTER TABLE agent_runs
+    ADD CONSTRAINT fk_agent_runs_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_agent_runs_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_agent_runs_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_agent_runs_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE SET NULL;
+
+ALTER TABLE password_links
+    ADD CONSTRAINT fk_password_links_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE user_questions
+    ADD CONSTRAINT fk_user_questions_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_user_questions_main_agent_id FOREIGN KEY (main_agent_id) REFERENCES agents(id) ON DELETE CASCADE;
+
+ALTER TABLE approval_policies
+    ADD CONSTRAINT fk_approval_policies_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_approval_policies_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_approval_policies_updated_by_user_id FOREIGN KEY (updated_by_user_id) REFERENCES users(id) ON DELETE SET NULL;
+
+ALTER TABLE approvals
+    ADD CONSTRAINT fk_approvals_first_approver_id FOREIGN KEY (first_approver_id) REFERENCES users(id) ON DELETE SET NULL;
+
+ALTER TABLE board_counts
+    ADD CONSTRAINT fk_board_counts_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
+
+ALTER TABLE event_counts
+    ADD CONSTRAINT fk_event_counts_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE agent_event_counts
+    ADD CONSTRAINT fk_agent_event_counts_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE task_move_hours
+    ADD CONSTRAINT fk_task_move_hours_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE message_hours
+    ADD CONSTRAINT fk_message_hours_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE done_task_hours
+    ADD CONSTRAINT fk_done_task_hours_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
+
+ALTER TABLE task_descriptions
+    ADD CONSTRAINT fk_task_descriptions_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_task_descriptions_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_task_descriptions_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL;
+
+ALTER TABLE agent_file_versions
+    ADD CONSTRAINT fk_agent_file_versions_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_agent_file_versions_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL;
+
+ALTER TABLE kept_forms
+    ADD CONSTRAINT fk_kept_forms_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE saved_views
+    ADD CONSTRAINT fk_saved_views_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_saved_views_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE default_views
+    ADD CONSTRAINT fk_default_views_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_default_views_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_default_views_view_id FOREIGN KEY (view_id) REFERENCES saved_views(id) ON DELETE CASCADE;
+
+ALTER TABLE notifications
+    ADD CONSTRAINT fk_notifications_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notifications_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notifications_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
+
+ALTER TABLE notification_channels
+    ADD CONSTRAINT fk_notification_channels_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notification_channels_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE notification_preferences
+    ADD CONSTRAINT fk_notification_preferences_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notification_preferences_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notification_preferences_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notification_preferences_channel_id FOREIGN KEY (channel_id) REFERENCES notification_channels(id) ON DELETE CASCADE;
+
+ALTER TABLE notification_settings
+    ADD CONSTRAINT fk_notification_settings_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notification_settings_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notification_settings_escalate_to_user_id FOREIGN KEY (escalate_to_user_id) REFERENCES users(id) ON DELETE SET NULL;
+
+ALTER TABLE notification_deliveries
+    ADD CONSTRAINT fk_notification_deliveries_notification_id FOREIGN KEY (notification_id) REFERENCES notifications(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notification_deliveries_channel_id FOREIGN KEY (channel_id) REFERENCES notification_channels(id) ON DELETE CASCADE;
+
+ALTER TABLE tasks
+    ADD CONSTRAINT fk_tasks_assigned_user_id_users FOREIGN KEY (assigned_user_id) REFERENCES users(id) ON DELETE SET NULL;
+
+ALTER TABLE task_links
+    ADD CONSTRAINT fk_task_links_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_task_links_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
+
+ALTER TABLE board_webhooks
+    ADD CONSTRAINT fk_board_webhooks_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_board_webhooks_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE SET NULL;
 
 ALTER TABLE board_webhook_payloads
     ADD CONSTRAINT fk_board_webhook_payloads_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_board_webhook_payloads_message_id FOREIGN KEY (message_id) REFERENCES agent_messages(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_board_webhook_payloads_webhook_id FOREIGN KEY (webhook_id) REFERENCES board_webhooks(id) ON DELETE CASCADE;
+    ADD CONSTRAINT fk_board_webhook_payloads_webhook_id FOREIGN KEY (webhook_id) REFERENCES board_webhooks(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_board_webhook_payloads_message_id FOREIGN KEY (message_id) REFERENCES agent_messages(id) ON DELETE SET NULL;
 
-ALTER TABLE board_webhooks
-    ADD CONSTRAINT fk_board_webhooks_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_board_webhooks_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
+ALTER TABLE webhook_endpoints
+    ADD CONSTRAINT fk_webhook_endpoints_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
 
-ALTER TABLE boards
-    ADD CONSTRAINT fk_boards_board_group_id FOREIGN KEY (board_group_id) REFERENCES board_groups(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_boards_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id),
-    ADD CONSTRAINT fk_boards_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+ALTER TABLE webhook_deliveries
+    ADD CONSTRAINT fk_webhook_deliveries_endpoint_id FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(id) ON DELETE CASCADE;
 
-ALTER TABLE bulk_task_changes
-    ADD CONSTRAINT fk_bulk_task_changes_board_id_boards FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_bulk_task_changes_user_id_users FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+ALTER TABLE task_watchers
+    ADD CONSTRAINT fk_task_watchers_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_task_watchers_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE agent_questions
+    ADD CONSTRAINT fk_agent_questions_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_agent_questions_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_agent_questions_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_agent_questions_answered_by_user_id FOREIGN KEY (answered_by_user_id) REFERENCES users(id) ON DELETE SET NULL;
+
+ALTER TABLE webhook_endpoints
+    ADD CONSTRAINT fk_webhook_endpoints_owner_user_id FOREIGN KEY (owner_user_id) REFERENCES users(id) ON DELETE SET NULL;
+
+ALTER TABLE notifications
+    ADD CONSTRAINT fk_notifications_board_group_id FOREIGN KEY (board_group_id) REFERENCES board_groups(id) ON DELETE CASCADE;
+
+ALTER TABLE skill_packs
+    ADD CONSTRAINT fk_skill_packs_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE skill_pack_updates
+    ADD CONSTRAINT fk_skill_pack_updates_pack_id FOREIGN KEY (pack_id) REFERENCES skill_packs(id) ON DELETE CASCADE;
+
+ALTER TABLE marketplace_skills
+    ADD CONSTRAINT fk_marketplace_skills_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_marketplace_skills_pack_id FOREIGN KEY (pack_id) REFERENCES skill_packs(id) ON DELETE SET NULL;
+
+ALTER TABLE skill_versions
+    ADD CONSTRAINT fk_skill_versions_skill_id FOREIGN KEY (skill_id) REFERENCES marketplace_skills(id) ON DELETE CASCADE;
+
+ALTER TABLE gateway_installed_skills
+    ADD CONSTRAINT fk_gateway_installed_skills_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_gateway_installed_skills_skill_id FOREIGN KEY (skill_id) REFERENCES marketplace_skills(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_gateway_installed_skills_message_id FOREIGN KEY (message_id) REFERENCES agent_messages(id) ON DELETE SET NULL;
+
+ALTER TABLE gateway_config_changes
+    ADD CONSTRAINT fk_gateway_config_changes_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id) ON DELETE CASCADE;
+
+ALTER TABLE revoked_api_tokens
+    ADD CONSTRAINT fk_revoked_api_tokens_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE approvals
+    ADD CONSTRAINT fk_approvals_undone_by_user_id FOREIGN KEY (undone_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_approvals_lapsed_user_id_users FOREIGN KEY (lapsed_user_id) REFERENCES users(id) ON DELETE SET NULL;
+
+ALTER TABLE event_origins
+    ADD CONSTRAINT fk_event_origins_id FOREIGN KEY (id) REFERENCES activity_events(id) ON DELETE CASCADE;
 
 ALTER TABLE client_connections
     ADD CONSTRAINT fk_client_connections_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE;
@@ -2610,199 +2803,6 @@ ALTER TABLE coding_sessions
     ADD CONSTRAINT fk_coding_sessions_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
     ADD CONSTRAINT fk_coding_sessions_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
     ADD CONSTRAINT fk_coding_sessions_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE SET NULL;
-
-ALTER TABLE default_views
-    ADD CONSTRAINT fk_default_views_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_default_views_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_default_views_view_id FOREIGN KEY (view_id) REFERENCES saved_views(id) ON DELETE CASCADE;
-
-ALTER TABLE done_task_hours
-    ADD CONSTRAINT fk_done_task_hours_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
-
-ALTER TABLE event_counts
-    ADD CONSTRAINT fk_event_counts_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE event_origins
-    ADD CONSTRAINT fk_event_origins_id FOREIGN KEY (id) REFERENCES activity_events(id) ON DELETE CASCADE;
-
-ALTER TABLE external_identities
-    ADD CONSTRAINT fk_external_identities_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE gateway_config_changes
-    ADD CONSTRAINT fk_gateway_config_changes_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id) ON DELETE CASCADE;
-
-ALTER TABLE gateway_installed_skills
-    ADD CONSTRAINT fk_gateway_installed_skills_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_gateway_installed_skills_message_id FOREIGN KEY (message_id) REFERENCES agent_messages(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_gateway_installed_skills_skill_id FOREIGN KEY (skill_id) REFERENCES marketplace_skills(id) ON DELETE CASCADE;
-
-ALTER TABLE gateway_leftovers
-    ADD CONSTRAINT fk_gateway_leftovers_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id) ON DELETE CASCADE;
-
-ALTER TABLE gateway_requests
-    ADD CONSTRAINT fk_gateway_requests_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_gateway_requests_answered_by_user_id FOREIGN KEY (answered_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_gateway_requests_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_gateway_requests_gateway_id FOREIGN KEY (gateway_id) REFERENCES gateways(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_gateway_requests_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE gateways
-    ADD CONSTRAINT fk_gateways_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE kept_forms
-    ADD CONSTRAINT fk_kept_forms_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE marketplace_skills
-    ADD CONSTRAINT fk_marketplace_skills_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_marketplace_skills_pack_id FOREIGN KEY (pack_id) REFERENCES skill_packs(id) ON DELETE SET NULL;
-
-ALTER TABLE message_hours
-    ADD CONSTRAINT fk_message_hours_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE notification_channels
-    ADD CONSTRAINT fk_notification_channels_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notification_channels_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE notification_counts
-    ADD CONSTRAINT fk_notification_counts_board_group_id FOREIGN KEY (board_group_id) REFERENCES board_groups(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notification_counts_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notification_counts_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notification_counts_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE notification_deliveries
-    ADD CONSTRAINT fk_notification_deliveries_channel_id FOREIGN KEY (channel_id) REFERENCES notification_channels(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notification_deliveries_notification_id FOREIGN KEY (notification_id) REFERENCES notifications(id) ON DELETE CASCADE;
-
-ALTER TABLE notification_preferences
-    ADD CONSTRAINT fk_notification_preferences_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notification_preferences_channel_id FOREIGN KEY (channel_id) REFERENCES notification_channels(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notification_preferences_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notification_preferences_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE notification_settings
-    ADD CONSTRAINT fk_notification_settings_escalate_to_user_id FOREIGN KEY (escalate_to_user_id) REFERENCES users(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_notification_settings_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notification_settings_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE notifications
-    ADD CONSTRAINT fk_notifications_board_group_id FOREIGN KEY (board_group_id) REFERENCES board_groups(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notifications_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notifications_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_notifications_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE organization_board_access
-    ADD CONSTRAINT fk_organization_board_access_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_organization_board_access_organization_member_id FOREIGN KEY (organization_member_id) REFERENCES organization_members(id) ON DELETE CASCADE;
-
-ALTER TABLE organization_counts
-    ADD CONSTRAINT fk_organization_counts_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE organization_invite_board_access
-    ADD CONSTRAINT fk_organization_invite_board_access_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_organization_invite_board_access_organization_invite_id FOREIGN KEY (organization_invite_id) REFERENCES organization_invites(id) ON DELETE CASCADE;
-
-ALTER TABLE organization_invites
-    ADD CONSTRAINT fk_organization_invites_accepted_by_user_id FOREIGN KEY (accepted_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_organization_invites_created_by_user_id FOREIGN KEY (created_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_organization_invites_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE organization_members
-    ADD CONSTRAINT fk_organization_members_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_organization_members_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE password_links
-    ADD CONSTRAINT fk_password_links_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE presences
-    ADD CONSTRAINT fk_presences_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_presences_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE read_markers
-    ADD CONSTRAINT fk_read_markers_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_read_markers_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_read_markers_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE revoked_api_tokens
-    ADD CONSTRAINT fk_revoked_api_tokens_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE saved_views
-    ADD CONSTRAINT fk_saved_views_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_saved_views_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE sign_ins
-    ADD CONSTRAINT fk_sign_ins_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE skill_pack_updates
-    ADD CONSTRAINT fk_skill_pack_updates_pack_id FOREIGN KEY (pack_id) REFERENCES skill_packs(id) ON DELETE CASCADE;
-
-ALTER TABLE skill_packs
-    ADD CONSTRAINT fk_skill_packs_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE skill_versions
-    ADD CONSTRAINT fk_skill_versions_skill_id FOREIGN KEY (skill_id) REFERENCES marketplace_skills(id) ON DELETE CASCADE;
-
-ALTER TABLE souls
-    ADD CONSTRAINT fk_souls_directory_id FOREIGN KEY (directory_id) REFERENCES soul_directories(id) ON DELETE CASCADE;
-
-ALTER TABLE tag_assignments
-    ADD CONSTRAINT fk_tag_assignments_tag_id FOREIGN KEY (tag_id) REFERENCES tags(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_tag_assignments_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
-
-ALTER TABLE tag_counts
-    ADD CONSTRAINT fk_tag_counts_board_id_boards FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_tag_counts_tag_id_tags FOREIGN KEY (tag_id) REFERENCES tags(id) ON DELETE CASCADE;
-
-ALTER TABLE tags
-    ADD CONSTRAINT fk_tags_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE task_comments
-    ADD CONSTRAINT fk_task_comments_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_task_comments_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_task_comments_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_task_comments_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL;
-
-ALTER TABLE task_custom_field_definitions
-    ADD CONSTRAINT fk_task_custom_field_definitions_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE task_custom_field_values
-    ADD CONSTRAINT fk_task_custom_field_values_definition FOREIGN KEY (task_custom_field_definition_id) REFERENCES task_custom_field_definitions(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_task_custom_field_values_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
-
-ALTER TABLE task_dependencies
-    ADD CONSTRAINT fk_task_dependencies_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_task_dependencies_depends_on_task_id FOREIGN KEY (depends_on_task_id) REFERENCES tasks(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_task_dependencies_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
-
-ALTER TABLE task_descriptions
-    ADD CONSTRAINT fk_task_descriptions_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_task_descriptions_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_task_descriptions_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL;
-
-ALTER TABLE task_links
-    ADD CONSTRAINT fk_task_links_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_task_links_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
-
-ALTER TABLE task_move_hours
-    ADD CONSTRAINT fk_task_move_hours_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
-
-ALTER TABLE task_watchers
-    ADD CONSTRAINT fk_task_watchers_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_task_watchers_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
-
-ALTER TABLE tasks
-    ADD CONSTRAINT fk_tasks_assigned_agent_id FOREIGN KEY (assigned_agent_id) REFERENCES agents(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_tasks_assigned_user_id_users FOREIGN KEY (assigned_user_id) REFERENCES users(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_tasks_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_tasks_created_by_user_id FOREIGN KEY (created_by_user_id) REFERENCES users(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_tasks_previous_assignee_id FOREIGN KEY (previous_assignee_id) REFERENCES agents(id) ON DELETE SET NULL;
-
-ALTER TABLE tool_calls
-    ADD CONSTRAINT fk_tool_calls_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_tool_calls_approval_id FOREIGN KEY (approval_id) REFERENCES approvals(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_tool_calls_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_tool_calls_grant_id FOREIGN KEY (grant_id) REFERENCES tool_grants(id) ON DELETE SET NULL,
-    ADD CONSTRAINT fk_tool_calls_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_tool_calls_session_id FOREIGN KEY (session_id) REFERENCES coding_sessions(id) ON DELETE CASCADE;
 
 ALTER TABLE tool_grants
     ADD CONSTRAINT fk_tool_grants_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE,
@@ -2814,28 +2814,43 @@ ALTER TABLE tool_grants
     ADD CONSTRAINT fk_tool_grants_session_id FOREIGN KEY (session_id) REFERENCES coding_sessions(id) ON DELETE CASCADE,
     ADD CONSTRAINT fk_tool_grants_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE CASCADE;
 
-ALTER TABLE trash
-    ADD CONSTRAINT fk_trash_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
-
 ALTER TABLE usage_facts
     ADD CONSTRAINT fk_usage_facts_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE,
     ADD CONSTRAINT fk_usage_facts_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
     ADD CONSTRAINT fk_usage_facts_session_id FOREIGN KEY (session_id) REFERENCES coding_sessions(id) ON DELETE SET NULL,
     ADD CONSTRAINT fk_usage_facts_task_id FOREIGN KEY (task_id) REFERENCES tasks(id) ON DELETE SET NULL;
 
-ALTER TABLE user_questions
-    ADD CONSTRAINT fk_user_questions_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_user_questions_main_agent_id FOREIGN KEY (main_agent_id) REFERENCES agents(id) ON DELETE CASCADE;
+ALTER TABLE tool_calls
+    ADD CONSTRAINT fk_tool_calls_agent_id FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_tool_calls_approval_id FOREIGN KEY (approval_id) REFERENCES approvals(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_tool_calls_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_tool_calls_grant_id FOREIGN KEY (grant_id) REFERENCES tool_grants(id) ON DELETE SET NULL,
+    ADD CONSTRAINT fk_tool_calls_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_tool_calls_session_id FOREIGN KEY (session_id) REFERENCES coding_sessions(id) ON DELETE CASCADE;
 
-ALTER TABLE users
-    ADD CONSTRAINT fk_users_active_organization_id FOREIGN KEY (active_organization_id) REFERENCES organizations(id) ON DELETE SET NULL;
+ALTER TABLE board_shortcuts
+    ADD CONSTRAINT fk_board_shortcuts_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_board_shortcuts_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
 
-ALTER TABLE webhook_deliveries
-    ADD CONSTRAINT fk_webhook_deliveries_endpoint_id FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(id) ON DELETE CASCADE;
+ALTER TABLE notification_counts
+    ADD CONSTRAINT fk_notification_counts_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notification_counts_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notification_counts_board_id FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_notification_counts_board_group_id FOREIGN KEY (board_group_id) REFERENCES board_groups(id) ON DELETE CASCADE;
 
-ALTER TABLE webhook_endpoints
-    ADD CONSTRAINT fk_webhook_endpoints_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE,
-    ADD CONSTRAINT fk_webhook_endpoints_owner_user_id FOREIGN KEY (owner_user_id) REFERENCES users(id) ON DELETE SET NULL;
+ALTER TABLE bulk_task_changes
+    ADD CONSTRAINT fk_bulk_task_changes_board_id_boards FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_bulk_task_changes_user_id_users FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE;
+
+ALTER TABLE organization_counts
+    ADD CONSTRAINT fk_organization_counts_organization_id FOREIGN KEY (organization_id) REFERENCES organizations(id) ON DELETE CASCADE;
+
+ALTER TABLE board_group_counts
+    ADD CONSTRAINT fk_board_group_counts_board_group_id_board_groups FOREIGN KEY (board_group_id) REFERENCES board_groups(id) ON DELETE CASCADE;
+
+ALTER TABLE tag_counts
+    ADD CONSTRAINT fk_tag_counts_tag_id_tags FOREIGN KEY (tag_id) REFERENCES tags(id) ON DELETE CASCADE,
+    ADD CONSTRAINT fk_tag_counts_board_id_boards FOREIGN KEY (board_id) REFERENCES boards(id) ON DELETE CASCADE;
 
 -- Default privileges may have given others rights on the audit.
 do $$
