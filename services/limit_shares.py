@@ -16,7 +16,6 @@ from core.shared_limiters import Claim, Share
 from models import LimitShare, new_id
 
 SPARE_PART = 4  # at most a quarter of what is left is given in advance
-PURGE_SIZE = 100_000  # rows of processes that have ended, in one purge
 
 _LOCK_KEYS = Write(
     text("""
@@ -94,10 +93,10 @@ class LimitShareTable:
         is_one = LimitShare.key_hash == func.any(cast(hashes, ARRAY(String)))
         is_own = LimitShare.process_id == self._process_id
         async with self._transaction() as session:
-            return await delete_unlocked(session, LimitShare, is_own & is_one)
+            return await delete_unlocked(session, LimitShare, is_own & is_one, limit=len(hashes))
 
 
-async def delete_expired_shares(session: AsyncSession) -> None:
-    """Delete the claims of processes that have ended."""
+async def delete_expired_shares(session: AsyncSession) -> int:
+    """Delete a batch of the claims that nobody renews, and return their number."""
     is_expired = LimitShare.expires_at < func.statement_timestamp()
-    await delete_unlocked(session, LimitShare, is_expired, limit=PURGE_SIZE)
+    return await delete_unlocked(session, LimitShare, is_expired)
