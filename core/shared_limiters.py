@@ -13,9 +13,11 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
+import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import TooMany
@@ -33,6 +35,13 @@ GIVE_BACK_AFTER = 2.0  # seconds without a hit
 RETRY_CLAIM_AFTER = 1.0  # seconds in which a key that got no share does not ask again
 CLAIM_TIMEOUT = 2.0  # seconds
 OUTAGE_TIME = 5.0  # seconds in which limits are those of the process, after a claim has failed
+
+UNUSABLE = (
+    OSError,  # also TimeoutError
+    SQLAlchemyError,
+    asyncpg.InternalClientError,  # of a connection that is ending
+)
+"""Errors of a database that cannot be used."""
 
 Result = TypeVar("Result")
 
@@ -58,7 +67,7 @@ class Share(NamedTuple):
 
 
 class ShareTable(Protocol):
-    """Where processes claim shares. It raises OSError and SQLAlchemyError."""
+    """Where processes claim shares. It raises the errors in UNUSABLE."""
 
     async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Share]:
         """Replace the claims of these keys, and return the shares."""
@@ -153,10 +162,10 @@ class SharedLimits:
 
     async def close(self) -> None:
         """Delete the claims of what was open."""
-        if self._updating is not None:
-            self._updating.cancel()
+        if (updating := self._updating) is not None:
+            updating.cancel()
             with suppress(asyncio.CancelledError):
-                await self._updating
+                await updating
         for count in list(self._claimed.values()):
             if count.ends_at == math.inf:
                 self._discard_claim(count)
@@ -193,7 +202,8 @@ class SharedLimits:
         for start in range(0, len(counts), MAX_BATCH):
             await self._claim_batch(counts[start : start + MAX_BATCH])
         if self._claimed and self._updating is None and self._interval is not None:
-            self._updating = asyncio.create_task(self._update_repeatedly(self._interval))
+            updates = self._update_repeatedly(self._interval)  # not in the span of a request
+            self._updating = asyncio.create_task(updates, context=Context())
 
     async def _claim_batch(self, counts: Sequence[_Count]) -> None:
         """Replace the claims of keys. Those for which somebody waits get more in advance."""
@@ -236,7 +246,7 @@ class SharedLimits:
         try:
             async with asyncio.timeout(CLAIM_TIMEOUT):
                 result = await work
-        except (OSError, SQLAlchemyError) as error:  # OSError includes TimeoutError
+        except UNUSABLE as error:
             self._alone_until = self.clock() + OUTAGE_TIME
             if not self._is_outage_logged:
                 log.warning("Limits are those of each process, without the database: %s", error)
@@ -246,10 +256,12 @@ class SharedLimits:
         return result
 
     async def _update_repeatedly(self, interval: float) -> None:
-        while self._claimed or self._outdated:
-            await asyncio.sleep(interval)
-            await self.update()
-        self._updating = None
+        try:
+            while self._claimed or self._outdated:
+                await asyncio.sleep(interval)
+                await self.update()
+        finally:
+            self._updating = None  # so that the next claim begins again, also after an error
 
 
 class SharedRateLimiter:

@@ -187,6 +187,23 @@ async def test_without_the_database_limits_are_those_of_a_process(
     await engine.dispose()
 
 
+async def test_updates_begin_again_after_an_error_of_the_program(isolated_transaction) -> None:
+    """Otherwise no stream of the process would be renewed any more."""
+    process = Process(isolated_transaction)
+    process.limits._interval = 0.001
+    await process.open(LIMIT // 2)
+    updating = process.limits._updating
+    assert updating is not None
+    table, process._table = process._table, None  # type: ignore[assignment]
+    process.at += RENEWAL_INTERVAL
+    with pytest.raises(AttributeError):
+        await updating
+    process._table = table
+    await process.open(LIMIT)
+    assert process.limits._updating not in (None, updating)
+    await process.limits.close()
+
+
 async def test_many_keys_take_limited_memory_and_rows(isolated_transaction) -> None:
     process = Process(isolated_transaction, limit=1)
     number = shared_limiters.MAX_KEYS + 5_000
