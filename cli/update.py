@@ -41,6 +41,12 @@ from services.readiness import MIN_FREE_BYTES, find_free_bytes
 
 SIGNERS_FILE = PROJECT_ROOT / "release_signers"
 SIGNERS_SETTING = "gpg.ssh.allowedSignersFile"
+NO_OTHER_PROGRAMS = (
+    *("-c", "gpg.program=false", "-c", "gpg.openpgp.program=false"),
+    *("-c", "gpg.x509.program=false"),
+)
+"""Let git accept signatures of SSH only: it verifies the last one of a tag, of whatever kind, and
+gpg would trust all keys of the account."""
 TAG_PATTERN = re.compile(r"v(\d{1,5}\.\d{1,5}\.\d{1,5})")
 START_TIMEOUT = 120.0  # seconds until a restarted server is ready
 POLL_INTERVAL = 0.5  # seconds
@@ -231,7 +237,7 @@ def verify_release(tag: str) -> Release:
     if "\n-----BEGIN SSH SIGNATURE-----\n" not in content:
         raise CommandError(f"The tag {tag} is not signed with an SSH key: it is not installed.")
     try:
-        run_git(*_find_signers(), "verify-tag", id)
+        run_git(*NO_OTHER_PROGRAMS, *_find_signers(), "verify-tag", id)
     except CommandError as error:
         raise CommandError(
             f"The signature of {tag} is not valid, or not of a key that is trusted: {error}"

@@ -36,7 +36,15 @@ from tests.support.tiers import repetition
 TIMEOUT = 300  # seconds; an update starts eight processes, of code that is not compiled
 HEAD = ScriptDirectory(str(SCRIPTS)).get_current_head()
 NEXT, FAILING, UNREADY, WAITING = map(build_version, range(1, 5))
-UNSIGNED, FOREIGN, RENAMED = map(build_version, range(5, 8))
+UNSIGNED, FOREIGN, RENAMED, DISGUISED = map(build_version, range(5, 9))
+FAKE_GPG = (
+    "#!/bin/sh\ncat >/dev/null\nprintf '\\n[GNUPG:] GOODSIG 1 Eve\\n[GNUPG:] TRUST_ULTIMATE\\n'\n"
+)
+SIGNATURE_OF_GPG = """
+-----BEGIN SSH SIGNATURE-----
+-----BEGIN PGP SIGNATURE-----
+-----END PGP SIGNATURE-----
+"""
 
 
 def build_migration(revision: str, after: str | None, body: str) -> dict[str, str]:
@@ -64,6 +72,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> ReleaseRepository:
     repository.add_release(UNSIGNED, added, key=None)
     repository.add_release(FOREIGN, added, key="stranger")
     repository.git("tag", f"v{RENAMED}", f"v{NEXT}")
+    repository.add_release(DISGUISED, added, key=None)
+    message = ("--cleanup=verbatim", "--message", SIGNATURE_OF_GPG)
+    repository.git("tag", "--force", "--annotate", *message, f"v{DISGUISED}")
     return repository
 
 
@@ -206,11 +217,16 @@ def test_only_a_release_that_a_maintainer_signed_is_installed(
         f"v{UNSIGNED}": "is not signed with an SSH key",
         f"v{FOREIGN}": "not of a key that is trusted",
         f"v{RENAMED}": "was signed with another name",
+        f"v{DISGUISED}": "not of a key that is trusted",
         "v99.0.0": "There is no release v99.0.0.",
         "main": "'main' is not the tag of a release",
         "--help": "'--help' is not the tag of a release",
         "v1." + "9" * 100_000: "is not the tag of a release",
     }
+    gpg = checkout.data.parent / "gpg"  # which trusts the key of Eve
+    gpg.write_text(FAKE_GPG)
+    gpg.chmod(0o700)
+    subprocess.run(["git", "-C", checkout.folder, "config", "gpg.program", gpg], check=True)
     environment = checkout.environment | {"PYTHONPATH": str(checkout.folder)}
     words = [sys.executable, "-c", VERIFY, *found]
     verified = subprocess.run(
