@@ -49,6 +49,7 @@ NO_OTHER_PROGRAMS = (
 gpg would trust all keys of the account."""
 TAG_PATTERN = re.compile(r"v(\d{1,5}\.\d{1,5}\.\d{1,5})")
 START_TIMEOUT = 120.0  # seconds until a restarted server is ready
+CLOSE_TIMEOUT = 5.0  # seconds until PostgreSQL has ended the connections of a process that ended
 POLL_INTERVAL = 0.5  # seconds
 
 ABOUT = """\
@@ -93,8 +94,11 @@ def update_checkout(settings: Settings, tag: str | None) -> int:
     """Install a release, by default the newest one. Raises CommandError."""
     former = check_checkout()
     _fetch_tags()
+    if tag == f"v{VERSION}":
+        print_line(f"Release {VERSION} is installed.")
+        return 0
     tag = tag or find_newest_tag()
-    if tag is None or (tag.removeprefix("v") == VERSION):
+    if tag is None:
         print_line(f"Release {VERSION} is installed, and there is no newer one.")
         return 0
     release = verify_release(tag)
@@ -132,7 +136,7 @@ class Update:
 
     def run(self) -> None:
         """Install the release. On a failure, go back and raise CommandError."""
-        self.former_state = asyncio.run(read_database_state(self.settings))
+        self.former_state = self._read_state()
         if self.former_state.other_connections:
             check_other_servers(self.release)
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -157,17 +161,26 @@ class Update:
         run_git("checkout", "--quiet", "--force", self.former, lock=self.lock)
         self.lock.truncate(0)
         self._install_packages()
-        state = asyncio.run(read_database_state(self.settings))
+        state = self._read_state()
         assert self.former_state is not None
         if state.revision == self.former_state.revision:
             return f"Release {VERSION} is installed again; the database was not changed."
-        if state.other_connections:
+        if state.other_connections or self.former_state.other_connections:
             return (
                 f"Release {VERSION} is installed again. Other servers use the database, so it stays"
                 f" at version {state.revision}, which both releases can use."
             )
         self._run_command("restore", str(self.backup), "--yes")
         return f"Release {VERSION} is installed again, and the database is as it was."
+
+    def _read_state(self) -> DatabaseState:
+        """Return the state of the database, without connections of processes that have ended."""
+        end = time.monotonic() + CLOSE_TIMEOUT
+        while True:
+            state = asyncio.run(read_database_state(self.settings))
+            if not state.other_connections or time.monotonic() > end:
+                return state
+            time.sleep(POLL_INTERVAL)
 
     def _install_packages(self) -> None:
         self._run("install", "-I", str(PROJECT_ROOT / "cli/install.py"), "requirements.txt")
@@ -279,8 +292,12 @@ def check_history(release: Release) -> None:
     tags = run_git("tag", "--points-at", "HEAD").splitlines()
     if any(map(TAG_PATTERN.fullmatch, tags)):
         return
-    if run_git("merge-base", "HEAD", release.commit) != run_git("rev-parse", "HEAD"):
-        raise CommandError(f"This checkout has commits that {release.tag} does not contain.")
+    try:
+        run_git("merge-base", "--is-ancestor", "HEAD", release.commit)
+    except CommandError:
+        raise CommandError(
+            f"This checkout has commits that {release.tag} does not contain."
+        ) from None
 
 
 async def read_database_state(settings: Settings) -> DatabaseState:

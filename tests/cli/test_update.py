@@ -280,6 +280,26 @@ def test_a_killed_update_leads_back_and_can_be_repeated(
         assert (checkout.get_version(), list_board_names(api)) == (NEXT, ["Kept"])
 
 
+@repetition
+def test_a_failed_update_keeps_what_other_servers_wrote(
+    repository: ReleaseRepository, checkout: Checkout
+) -> None:
+    """They use the database when the update begins, but not when it goes back."""
+    with checkout.serve() as api, asyncio.Runner() as runner:
+        database = checkout.server.database()
+        other = runner.run(asyncpg.connect(database.start()))
+        failed = checkout.start_update(f"v{WAITING}")
+        (repository.folder.parent / "reached").read_text()  # it is in the second migration
+        runner.run(other.execute("update boards set name = 'Renamed'"))
+        runner.run(other.close())
+        os.killpg(failed.pid, signal.SIGINT)
+        _, errors = failed.communicate(timeout=TIMEOUT)
+        assert "so it stays at version next1" in errors
+        checkout.wait_until_ready()
+        assert (checkout.get_version(), list_board_names(api)) == (VERSION, ["Renamed"])
+        database.stop()
+
+
 @dataclass
 class Load:
     """Requests of a script, a person and a stream, as a balancer sends them to the servers."""
