@@ -6,7 +6,6 @@ write and the sessions that wait for a lock say why they differ.
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -20,6 +19,7 @@ import asyncpg
 
 from bench.dataset import API, Dataset
 from bench.installation import DATABASE, USER, DatabaseServer
+from bench.measurement import read_database_cpu
 from bench.results import Row
 from bench.server import ServerProcess, open_server
 
@@ -29,7 +29,6 @@ ROUNDS = 3
 SAMPLE_INTERVAL = 0.05  # seconds
 GOAL = 0.95
 WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-SESSIONS = "select pid from pg_stat_activity where datname = current_database()"
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ async def _run_round(
     connection: asyncpg.Connection, servers: Sequence[ServerProcess], data: Dataset, seconds: float
 ) -> Round:
     before = [(await server.read_usage()).cpu for server in servers]
-    database_before = await _read_database_cpu(connection)
+    database_before = await read_database_cpu(connection)
     start = time.perf_counter()
     until = start + seconds
     writers = [
@@ -98,7 +97,7 @@ async def _run_round(
     waiting, *written = await asyncio.gather(_count_waiting(connection, until), *writers)
     elapsed, done = time.perf_counter() - start, sum(written)
     after = [(await server.read_usage()).cpu for server in servers]
-    database_cpu = await _read_database_cpu(connection) - database_before
+    database_cpu = await read_database_cpu(connection) - database_before
     return Round(
         done / elapsed,
         1000 * (sum(after) - sum(before)) / done,
@@ -135,15 +134,3 @@ async def _count_waiting(connection: asyncpg.Connection, until: float) -> float:
         counts.append(await connection.fetchval(WAITING))
         await asyncio.sleep(SAMPLE_INTERVAL)
     return mean(counts)
-
-
-async def _read_database_cpu(connection: asyncpg.Connection) -> float:
-    """Return the seconds of CPU of the sessions of the database."""
-    sessions = await connection.fetch(SESSIONS)
-    return sum(_read_cpu(row["pid"]) for row in sessions)
-
-
-def _read_cpu(pid: int) -> float:
-    """Return the seconds of CPU of a process, in user and in system mode."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
