@@ -51,7 +51,8 @@ def run_processes(settings: Settings) -> int:
     """Serve with several processes until a stop signal arrives."""
     gc.disable()  # a collection in this process would copy memory that the others share
     raise_file_limit()
-    with _interrupt_on_stop_signals(), bind_socket(settings) as server_socket:
+    _interrupt_on_stop_signals()
+    with bind_socket(settings) as server_socket:
         is_lasting = settings.is_base_url_set or settings.port != 0
         settings = settings.with_bound_port(server_socket.getsockname()[1])
         configure_log(settings)
@@ -72,13 +73,11 @@ def run_processes(settings: Settings) -> int:
                 return supervisor.run()
 
 
-@contextmanager
-def _interrupt_on_stop_signals() -> Generator[None]:
+def _interrupt_on_stop_signals() -> None:
     """Raise KeyboardInterrupt for a stop signal before there are processes, as Ctrl-C does."""
     for number in STOP_SIGNALS:
         if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN):
             signal.signal(number, signal.default_int_handler)
-    yield
 
 
 @contextmanager
@@ -223,23 +222,35 @@ class Supervisor:
         due = [one for one in self._start_times if one <= at]
         self._start_times = [one for one in self._start_times if one > at]
         for _ in due:
-            self._fork()
+            try:
+                self._fork()
+            except OSError as error:  # without memory, or with too many processes of the user
+                log.error("A process cannot be started: %s.", error)
+                self._start_times.append(at + MAX_RESTART_DELAY)
 
     def _fork(self) -> None:
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
-        if pid == 0:
-            for other in (ours, self._woken, self._wake, *(one.channel for one in self._processes)):
-                other.close()
-            self._become_process(theirs)
-        theirs.close()
+        # The handlers of the supervisor would ignore a signal in the new process, so it waits.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become_process(ours, theirs, mask)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            theirs.close()
         ours.setblocking(False)
         self._processes.append(ServerProcess(pid, ours))
 
-    def _become_process(self, channel: socket.socket) -> NoReturn:
-        """Continue as a process that serves requests."""
+    def _become_process(
+        self, ours: socket.socket, channel: socket.socket, mask: set[int]
+    ) -> NoReturn:
+        """Continue as a process that serves requests; `mask` is that of its signals."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -247,6 +258,9 @@ class Supervisor:
             for number in STOP_SIGNALS:
                 if signal.getsignal(number) != signal.SIG_IGN:
                     signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            for other in (ours, self._woken, self._wake, *(one.channel for one in self._processes)):
+                other.close()
             gc.enable()
             status = run_command(lambda: self._run_process(channel))
         except BaseException:
@@ -305,7 +319,7 @@ class Supervisor:
         at, delay = time.monotonic(), 0.0
         self._short_lives = self._short_lives + 1 if at - process.started_at < MIN_LIFETIME else 0
         if self._short_lives:
-            delay = min(0.25 * 2**self._short_lives, MAX_RESTART_DELAY)
+            delay = min(0.25 * 2 ** min(self._short_lives, 10), MAX_RESTART_DELAY)
         log.error(
             "The process %s has ended with %s. Another one starts in %s s.",
             *(process.pid, reason, delay),

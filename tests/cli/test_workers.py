@@ -1,5 +1,6 @@
 """./run --workers: several processes at one port, which a supervisor starts, replaces and stops."""
 
+import errno
 import os
 import re
 import signal
@@ -9,10 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import httpx2
 import pytest
 
+from cli.supervisor import MAX_RESTART_DELAY, ServerProcess, Supervisor
 from tests.cli.conftest import ROOT, TIMEOUT
 from tests.support.installation import LOCAL_AUTH, LOCAL_TOKEN, ApiClient, Installation
 from tests.support.installation import find_free_port as find_port
@@ -130,6 +133,35 @@ def test_the_supervisor_has_no_threads_although_the_processes_send_traces(tmp_pa
         assert len(os.listdir(f"/proc/{installation.process.pid}/task")) == 1
     finally:
         installation.stop()
+
+
+@pytest.fixture
+def supervisor() -> Iterator[Supervisor]:
+    supervisor = Supervisor(1, run_process=lambda _: 0, on_ready=lambda: None)
+    with supervisor._woken, supervisor._wake:
+        yield supervisor
+
+
+def test_processes_that_always_end_are_started_with_a_limited_delay(supervisor) -> None:
+    """A float overflows after some hours of delays that double."""
+    supervisor._is_started, supervisor._short_lives = True, 5_000
+    supervisor._handle_end(ServerProcess(1, supervisor._wake), -signal.SIGKILL)
+    [start] = supervisor._start_times
+    assert MAX_RESTART_DELAY - 1 < start - time.monotonic() <= MAX_RESTART_DELAY
+
+
+def test_a_process_is_started_later_if_the_system_has_no_space(supervisor, monkeypatch) -> None:
+    """What serves must not end because a fork has failed."""
+    supervisor._start_times = [0.0]
+    monkeypatch.setattr(os, "fork", raise_out_of_memory)
+    supervisor._start_missing()
+    [start] = supervisor._start_times
+    assert start > time.monotonic()
+    assert not supervisor._processes
+
+
+def raise_out_of_memory() -> NoReturn:
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
 
 def test_a_process_that_cannot_start_ends_the_start_with_its_reason() -> None:
