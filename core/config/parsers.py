@@ -23,8 +23,10 @@ PRIVATE_NETWORKS = (
 )
 
 SCHEMES = ("postgres", "postgresql")
+ESCAPED = "with other characters than letters, digits and - . _ ~ of the password like %2F"
 SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - loopback addresses to connect to
+DATABASE_HOSTS = re.compile(r"(?:(?:\[[^\[\]]*\]|[^\[\]:,]*)(?::\d{0,5})?(?:,|$))*")
 PATH_SEGMENT = re.compile(r"(?!\.\.?$)[\w.~-]+", re.ASCII)
 TRACE = 5  # a log level below DEBUG (contract 1.14)
 
@@ -85,13 +87,24 @@ def local_address(host: str, port: int) -> str:
 
 
 def parse_database_url(text: str) -> str:
-    """Parse a PostgreSQL URL; a driver name in the scheme is removed."""
+    """Parse a PostgreSQL URL; a driver name in the scheme is removed.
+
+    A password with characters that are not escaped must not be taken for a host, a port or a name,
+    which errors quote.
+    """
     if not text:
         return ""
+    example = "must be an address like postgresql://user:password@host:5432/name"
     scheme, found, rest = text.partition("://")
     if not found or scheme.partition("+")[0] not in SCHEMES:
-        raise ValueError("must be an address like postgresql://user:password@host:5432/name")
-    parts = urlsplit(f"postgresql://{rest}")
+        raise ValueError(example)
+    try:
+        parts = urlsplit(f"postgresql://{rest}")
+    except ValueError:  # quotes the address
+        raise ValueError(f"{example}, {ESCAPED}") from None
+    hosts = parts.netloc.rpartition("@")[2]
+    if "@" in parts.path or not DATABASE_HOSTS.fullmatch(hosts):
+        raise ValueError(f"{example}, {ESCAPED}")
     if not parts.path.strip("/"):
         raise ValueError("must name a database after the host: postgresql://host:5432/name")
     return parts.geturl()
