@@ -71,8 +71,11 @@ def split_password(dsn: str) -> tuple[str, str]:
     """
     parts = urlsplit(dsn)
     user = f"{parts.username}@" if parts.username else ""
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}{host}")), unquote(parts.password or "")
+    netloc = user + parts.netloc.rpartition("@")[2]
+    options = [word for word in parts.query.split("&") if not word.startswith("password=")]
+    [given] = parse_qs(parts.query).get("password", [""])[-1:]
+    password = unquote(parts.password or "") or given
+    return urlunsplit(parts._replace(netloc=netloc, query="&".join(options))), password
 
 
 def get_database_name(dsn: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from cli.postgres_programs import split_password
 from core.security.encryption import KEY_FILE
 from embedded_postgres.instance import EmbeddedPostgres
 from tests.cli.conftest import run_cli, sign_up_owner, start_installation
@@ -160,3 +161,14 @@ def test_a_failed_backup_leaves_no_files(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "cannot be written" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("dsn", "address"),
+    [
+        ("postgresql://me:a%26b@db:1/x?sslmode=require", "postgresql://me@db:1/x?sslmode=require"),
+        ("postgresql://me@db/x?a=1&password=a%26b&b=2", "postgresql://me@db/x?a=1&b=2"),
+    ],
+)
+def test_a_password_is_in_no_list_of_processes(dsn: str, address: str) -> None:
+    assert split_password(dsn) == (address, "a&b")
