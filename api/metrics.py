@@ -52,7 +52,10 @@ def _is_direct(request: Request, settings: Settings) -> bool:
     The name in the address keeps out pages whose name resolves to this machine.
     """
     peer = request.client.host if request.client else ""
-    host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+    try:
+        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+    except ValueError:
+        return False
     return (
         _is_loopback(peer)
         and (host == "localhost" or _is_loopback(host))

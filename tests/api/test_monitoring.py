@@ -67,6 +67,7 @@ async def test_programs_of_the_machine_read_metrics_without_a_token(
         {"X_Real_IP": "10.0.0.7"},
         {"Via": "1.1 proxy"},
         {"host": "mission.example"},
+        {"host": "["},
         {"client": ("10.0.0.7", 1), "Authorization": "Bearer "},
     ],
 )
