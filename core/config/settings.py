@@ -280,6 +280,11 @@ def _check_env_file(file: Path) -> None:
 
 
 def _check_secrets_dir(folder: Path | None) -> None:
-    """Raise InvalidSetting unless the folder exists: its secrets would be missing silently."""
-    if folder is not None and not folder.is_dir():
+    """Raise InvalidSetting unless folder and files exist: secrets would be missing silently."""
+    if folder is None:
+        return
+    if not folder.is_dir():
         raise InvalidSetting(f"MC_SECRETS_DIR is {folder}, and there is no such folder.")
+    for path in folder.iterdir():
+        if path.name.lower() in Settings.model_fields and path.exists() and not path.is_file():
+            raise InvalidSetting(f"{path} must be a file with the value of the setting.")

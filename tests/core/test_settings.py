@@ -289,3 +289,7 @@ def test_secrets_that_cannot_be_read_stop_the_start(
     (tmp_path / "secret_key").write_bytes(b"\xff" * 40)
     with pytest.raises(InvalidSetting, match=r"^A file in .* is not valid: 'utf-8' codec"):
         Settings.load()
+    (tmp_path / "secret_key").unlink()
+    (tmp_path / "Secret_Key").mkdir()  # what a container mounts if there is no such file
+    with pytest.raises(InvalidSetting, match=r"^/.*/Secret_Key must be a file with the value"):
+        Settings.load()
