@@ -195,8 +195,8 @@ async def test_a_decision_is_about_the_row_with_the_ring_that_is_shown(
         if one["shown"] != one["id"] or one["ring"] not in ("", one["id"])
     ]
     assert not mixed
-    assert not {one["id"] for one in submitted if not one["ring"]} & {*decided}
-    assert not Counter(decided) - Counter(one["id"] for one in submitted)
+    # Such a request may have been submitted with its row before.
+    assert not Counter(decided) - Counter(one["id"] for one in submitted if one["ring"])
     assert view["ring"] == view["current"] == view["shown"]
 
 
