@@ -45,13 +45,15 @@ MAX_LOCK_WAIT = 600.0  # seconds in which a migration is tried again: a backup c
 LOCK_RETRY_DELAY = 1.0  # seconds in which others use the table
 LOCK_ERRORS = {"55P03", "40P01"}  # SQLSTATE: lock timeout, deadlock
 
-IS_AUDIT_FUNCTION_PUBLIC = """
-    select exists (
-        select from aclexplode(coalesce(proacl, acldefault('f', proowner)))
-        where grantee = 0 and pg_has_role(current_user, proowner, 'member')
-    ) from pg_proc where oid = to_regprocedure('delete_audit_chain(uuid, integer)')
+PUBLIC_AUDIT_FUNCTIONS = """
+    select oid::regprocedure::text
+    from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))
+    where grantee = 0 and pg_has_role(current_user, proowner, 'member') and oid in (
+        to_regprocedure('delete_audit_chain(uuid, integer)'),
+        to_regprocedure('drop_audit_records(uuid, bigint, varchar)')
+    )
 """
-"""Whether everybody has a right that migrations take away, as after pg_restore, and we can too."""
+"""What everybody may call, as after pg_restore, although migrations and we take that right away."""
 
 
 def main(arguments: list[str]) -> int:
@@ -204,8 +206,8 @@ def _upgrade_to_head(connection: Connection, scripts: Path) -> None:
 
 
 def _finish_migration(connection: Connection) -> str:
-    if connection.scalar(text(IS_AUDIT_FUNCTION_PUBLIC)):
-        connection.execute(text("revoke execute on function delete_audit_chain from public"))
+    for function in connection.scalars(text(PUBLIC_AUDIT_FUNCTIONS)).all():
+        connection.execute(text(f"revoke execute on function {function} from public"))
     return _get_revision(connection)
 
 

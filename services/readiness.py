@@ -47,11 +47,14 @@ _MISSING_RIGHTS = text("""
     ) order by relname
 """)
 _FUNCTION_RIGHTS = text("""
-    select has_function_privilege(oid, 'execute') as may_call, exists (
+    select proname as name, has_function_privilege(oid, 'execute') as may_call, exists (
         select from aclexplode(coalesce(proacl, acldefault('f', proowner)))
         where grantee = 0 and privilege_type = 'EXECUTE'
     ) as is_public, current_user as role
-    from pg_proc where oid = to_regprocedure('delete_audit_chain(uuid, integer)')
+    from pg_proc where oid in (
+        to_regprocedure('delete_audit_chain(uuid, integer)'),
+        to_regprocedure('drop_audit_records(uuid, bigint, varchar)')
+    )
 """)
 DISK_FULL = "53100"  # SQLSTATE
 REASONS = {
@@ -209,14 +212,16 @@ async def _check_write(session: AsyncSession) -> str:
 
 
 async def _check_functions(session: AsyncSession) -> str:
-    rights = (await session.execute(_FUNCTION_RIGHTS)).one_or_none()
-    if rights is None:
-        return "The function delete_audit_chain of the database is missing: restore a backup."
-    if rights.is_public:
-        return (
-            "Every role may call the function delete_audit_chain, as after pg_restore: run"
-            f" {COMMAND} migrate as the owner of the database, which corrects that."
-        )
+    found = {row.name: row for row in await session.execute(_FUNCTION_RIGHTS)}
+    for name in ("delete_audit_chain", "drop_audit_records"):
+        if name not in found:
+            return f"The function {name} of the database is missing: restore a backup."
+        if found[name].is_public:
+            return (
+                f"Every role may call the function {name}, as after pg_restore: run"
+                f" {COMMAND} migrate as the owner of the database, which corrects that."
+            )
+    rights = found["delete_audit_chain"]
     if not rights.may_call:
         return (
             f"The role {rights.role} may not call the function delete_audit_chain, so that audits"

@@ -105,11 +105,12 @@ async def test_a_role_that_cannot_end_audits_gets_a_warning(
     assert found == (200, {"ok": True, "warnings": ["functions"]})
 
 
+@pytest.mark.parametrize("function", ["delete_audit_chain", "drop_audit_records"])
 async def test_a_public_function_of_the_audit_is_corrected_by_migrate(
-    isolated_settings: Settings, owner: asyncpg.Connection
+    isolated_settings: Settings, owner: asyncpg.Connection, function: str
 ) -> None:
     """pg_restore without the rights gives everybody the right to call a function."""
-    await owner.execute("grant execute on function delete_audit_chain to public")
+    await owner.execute(f"grant execute on function {function} to public")
     found = await get_readiness(isolated_settings)
     assert found == (200, {"ok": True, "warnings": ["functions"]})
     await migrate_database(isolated_settings)

@@ -131,7 +131,7 @@ RIGHTS_QUERY = f"""
         has_function_privilege('{ROLE}', 'delete_audit_chain(uuid, integer)', 'execute') as execute,
         exists (
             select from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner)))
-            where proname = 'delete_audit_chain' and grantee = 0
+            where proname in ('delete_audit_chain', 'drop_audit_records') and grantee = 0
         ) as is_public
 """
 
