@@ -111,7 +111,13 @@ def succeeds(*command: str) -> bool:
 
 
 def install_packages(pip: list[str], lock: str) -> int:
-    """Install all packages of the lock file with verified hashes; return the exit status."""
+    """Install all packages of the lock file with verified hashes; return the exit status.
+
+    Until then no lock file counts as installed: after a failure there are packages of two of them.
+    Without a package index pip accepts those that are there.
+    """
+    for stamp in VENV.glob(".*.installed"):
+        stamp.unlink()
     locks = (lock, *INCLUDED_LOCKS.get(lock, []))
     fingerprints = {name: compute_fingerprint(name) for name in locks}  # pip reads the file now
     options = ["--quiet", "--require-hashes", "-r", str(PROJECT_ROOT / lock)]
