@@ -1,5 +1,6 @@
 """Sign-in with a password, sign-in again before an operation of owners, and sign-out."""
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, TypedDict
@@ -28,6 +29,8 @@ DEVICE_CONTEXT = "device cookie"
 Failed attempts of other browsers do not delay this one: see docs/decisions/rate-limits.md. The
 cookie gives no access. It contains the e-mail address, encrypted.
 """
+
+PARENT = re.compile(r"^[^?#]*/(?:\.|%2e){2}(?:[/?#]|$)", re.IGNORECASE)
 
 
 class SignInForm(BaseModel):
@@ -113,9 +116,10 @@ def session_metadata(request: Request) -> SessionMetadata:
 def safe_next_path(path: str) -> str:
     """Return a path of this site unchanged, and "/" for anything that could leave it.
 
-    Browsers read a backslash as a slash, and ignore tabs and line breaks.
+    Browsers read a backslash as a slash, and ignore tabs and line breaks. A segment of two dots
+    leaves the path of BASE_URL.
     """
-    is_local = path.startswith("/") and not path.startswith("//")
+    is_local = path.startswith("/") and not path.startswith("//") and not PARENT.search(path)
     return path if is_local and path.isprintable() and "\\" not in path else "/"
 
 
