@@ -105,6 +105,8 @@ def parse_database_url(text: str) -> str:
     hosts = parts.netloc.rpartition("@")[2]
     if "@" in parts.path or not DATABASE_HOSTS.fullmatch(hosts):
         raise ValueError(f"{example}, {ESCAPED}")
+    if any(int(port) > 65_535 for port in re.findall(r":(\d+)(?:,|$)", hosts)):
+        raise ValueError("must have a port up to 65535")
     if not parts.path.strip("/"):
         raise ValueError("must name a database after the host: postgresql://host:5432/name")
     return parts.geturl()

@@ -75,6 +75,7 @@ def test_options_override_the_environment_which_overrides_the_file(
         ("DATABASE_URL", f"postgresql://me:{SECRET}[1]@db/x"),
         ("DATABASE_URL", f"postgresql://me:{SECRET}\N{ACCOUNT OF}@db/x"),
         ("DATABASE_URL", f"postgresql://me:{SECRET}@db:port/x"),
+        ("DATABASE_URL", f"postgresql://me:{SECRET}@db:5432,other:65536/x"),
         ("DATABASE_DIRECT_URL", f"postgresql://me:1/{SECRET}@db/x"),
         ("AUTH_MODE", "clerk"),
         ("LOCAL_AUTH_TOKEN", SECRET),
