@@ -34,12 +34,13 @@ TransactionFactory = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 READ_ONLY = "25006"  # SQLSTATE
 MAX_OVERFLOW = 5  # additional connections for short load peaks
 POOL_TIMEOUT = 15.0  # seconds that a request waits for a connection before it fails with 503
+IDLE_TIMEOUT = "idle_in_transaction_session_timeout"
 CONNECTION_SETTINGS = {  # as PostgreSQL shows them
     "jit": "off",  # compiling a statement takes longer than running it
     "max_parallel_workers_per_gather": "0",  # nor do a few rows need several processes
     "lock_timeout": "10s",  # so that one blocked transaction does not use up all connections
     "statement_timeout": "30s",
-    "idle_in_transaction_session_timeout": "8s",  # of a process that hangs or is frozen
+    IDLE_TIMEOUT: "8s",  # of a process that hangs or is frozen
 }
 """Sent at the start of a connection. Through a pooler they are those of the role (`pooler.py`)."""
 
@@ -122,11 +123,12 @@ def create_database_engine(
 ) -> AsyncEngine:
     """Create a pool of `size` connections, by default DB_POOL_SIZE; none is opened yet.
 
-    The server ends a transaction that is idle for `max_idle` seconds, but not through a pooler.
+    The server ends a transaction that is idle for `max_idle` seconds. Through a pooler that is a
+    statement more in each transaction.
     """
     server_settings = {}
     if max_idle is not None:
-        server_settings["idle_in_transaction_session_timeout"] = f"{max_idle:g}s"
+        server_settings[IDLE_TIMEOUT] = f"{max_idle:g}s"
     engine = create_async_engine(
         settings.sqlalchemy_url,
         poolclass=_CountedPool,
@@ -145,6 +147,9 @@ def create_database_engine(
     event.listen(engine.sync_engine, "checkout", _reject_lost_connection)
     event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
     event.listen(engine.sync_engine, "connect", _trace_connection)
+    if settings.is_pooled and max_idle is not None:
+        limit = f"select set_config('{IDLE_TIMEOUT}', '{max_idle:g}s', true)"
+        event.listen(engine.sync_engine, "begin", lambda one: one.exec_driver_sql(limit))
     return engine
 
 

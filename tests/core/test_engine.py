@@ -52,11 +52,14 @@ async def test_connections_that_the_server_has_closed_are_replaced(
         await engine.dispose()
 
 
+@pytest.mark.parametrize("is_pooled", [False, True])
 async def test_the_server_ends_a_transaction_whose_process_is_frozen(
-    isolated_settings: Settings,
+    isolated_settings: Settings, is_pooled: bool
 ) -> None:
-    """So that others get its locks."""
-    engines = [create_database_engine(isolated_settings, max_idle=idle) for idle in (0.2, None)]
+    """So that others get its locks, also if the session is that of a pooler."""
+    direct = isolated_settings.database_url if is_pooled else ""
+    settings = isolated_settings.model_copy(update={"database_direct_url": direct})
+    engines = [create_database_engine(settings, max_idle=idle) for idle in (0.2, None)]
     frozen, other = engines
     lock = text("select pg_advisory_xact_lock(1)")
     async with frozen.connect() as connection, other.begin() as waiting:
