@@ -49,9 +49,7 @@ from models import (
 )
 from services import events
 
-EVENTS_AT_ONCE = (
-    100  # that are deleted in one transaction, while writers of their organization wait
-)
+EVENTS_AT_ONCE = 100  # deleted in one transaction, for which writers of the organization wait
 PASS_INTERVAL = timedelta(days=1)  # after the end of a pass, until the next one begins
 
 _ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())

@@ -96,10 +96,9 @@ class PostgresListener:
         lost = asyncio.Event()
         connection = await connect_directly(dsn, {"application_name": application_name})
         try:
-            self.problem = f"The address of the database {NOT_DIRECT}." * await is_pooler(
-                connection
-            )
-            if self.problem:
+            self.problem = ""
+            if await is_pooler(connection):
+                self.problem = f"The address of the database {NOT_DIRECT}."
                 raise ConnectionError(self.problem)
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(CHANNEL, self._on_notification)

@@ -101,7 +101,7 @@ def is_event_stream(message: Message) -> bool:
 
 
 def end_event_streams() -> None:
-    """End all streams, because the server stops. Clients reconnect to another one."""
+    """End all streams, because the server stops or has no database. Clients reconnect."""
     for stream in list(_open_streams):
         stream.stop()
 
