@@ -288,6 +288,25 @@ async def test_the_chain_of_a_deleted_organization_is_kept_for_the_set_time(
     assert deleted.before["records"] == 2
 
 
+async def test_a_chain_is_deleted_also_if_the_record_of_the_deletion_was_dropped(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """From the chain of the installation, whose records can be dropped after 30 days."""
+    async with isolated_transaction() as session:
+        await organizations.delete_organization(
+            session, isolated_world.charlie_member, signed_in_at=now()
+        )
+    await backdate(isolated_transaction, 61)
+    async with isolated_transaction() as session:
+        await session.execute(text(f"{DISABLE} all"))
+        await session.execute(text("delete from audit_records where organization_id is null"))
+        await session.execute(text(f"{ENABLE} trigger all"))
+    async with isolated_transaction() as session:
+        assert await audit.delete_expired_chains(session, keep_days=60) == 1
+    plover = isolated_world.plover.id
+    assert await list_records(isolated_transaction, organization_id=plover) == []
+
+
 async def test_the_database_deletes_no_other_chain(
     isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
