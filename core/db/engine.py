@@ -21,7 +21,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
-from core.config.parsers import to_sqlalchemy_url
 from core.config.settings import Settings
 from core.db.compiled_statement import encode_json_parameter
 from core.db.reads import ReadConnection
@@ -100,6 +99,9 @@ async def open_connection(*arguments: Any, **options: Any) -> asyncpg.Connection
         raise ConnectionError("it is a standby server, which accepts no writes") from error
 
 
+ANY_URL = "postgresql+asyncpg://"
+"""The URL of our engines, which get the address as an option: SQLAlchemy shows their URLs."""
+
 OUR_CREATOR = {"async_creator_fn": open_connection}
 """An option of SQLAlchemy's adapter."""
 
@@ -130,7 +132,7 @@ def create_database_engine(
     if max_idle is not None:
         server_settings[IDLE_TIMEOUT] = f"{max_idle:g}s"
     engine = create_async_engine(
-        settings.sqlalchemy_url,
+        ANY_URL,
         poolclass=_CountedPool,
         pool_size=size or settings.db_pool_size,
         max_overflow=MAX_OVERFLOW,
@@ -139,6 +141,7 @@ def create_database_engine(
         json_serializer=encode_json_parameter,
         json_deserializer=pydantic_core.from_json,
         connect_args={
+            "dsn": settings.dsn,
             **_get_options(settings.is_pooled, **server_settings),
             **STATEMENT_CACHE,
             **OUR_CREATOR,
@@ -156,9 +159,14 @@ def create_database_engine(
 def create_direct_engine(settings: Settings) -> AsyncEngine:
     """Create an engine without a pool and without time limits, for commands."""
     return create_async_engine(
-        to_sqlalchemy_url(settings.direct_dsn),
+        ANY_URL,
         poolclass=NullPool,
-        connect_args={**CONNECT_OPTIONS, "server_settings": UNLIMITED, **OUR_CREATOR},
+        connect_args={
+            "dsn": settings.direct_dsn,
+            **CONNECT_OPTIONS,
+            "server_settings": UNLIMITED,
+            **OUR_CREATOR,
+        },
     )
 
 

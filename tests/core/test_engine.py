@@ -12,7 +12,12 @@ from sqlalchemy.exc import DBAPIError, InternalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.config.settings import Settings
-from core.db.engine import ReadPool, create_database_engine, is_temporary_error
+from core.db.engine import (
+    ReadPool,
+    create_database_engine,
+    create_direct_engine,
+    is_temporary_error,
+)
 
 BACKENDS = "select pg_terminate_backend(unnest($1::int[]), 5000)"
 WAIT = 10  # seconds
@@ -96,6 +101,13 @@ async def test_a_connection_is_not_tested_with_a_statement(isolated_settings: Se
 
 async def test_a_read_pool_without_any_use_can_be_closed(isolated_settings: Settings) -> None:
     await ReadPool(isolated_settings.dsn, 1).close()
+
+
+def test_the_url_of_an_engine_has_no_password() -> None:
+    """SQLAlchemy shows it, and hides only what it knows as a password."""
+    settings = Settings(database_url="postgresql://us:hunter2@nowhere/none")
+    for engine in (create_database_engine(settings), create_direct_engine(settings)):
+        assert "hunter2" not in repr(engine.url)
 
 
 def test_the_pool_logs_with_the_level_of_sqlalchemy() -> None:
