@@ -35,16 +35,19 @@ async def check_connections(settings: Settings) -> None:
     address = "DATABASE_DIRECT_URL" if settings.is_pooled else "DATABASE_URL"
     with _explain_errors(address, settings.direct_dsn):
         connection = await connect_directly(settings.direct_dsn, {})
-        version = connection.get_server_version().major
-        is_direct = not await is_pooler(connection)
-        await connection.close()
+        try:
+            version = connection.get_server_version().major
+            is_direct = not await is_pooler(connection)
+        finally:
+            await connection.close()
     if not is_direct:
         raise CommandError(f"{address} {NOT_DIRECT}.")
     if version < MIN_VERSION:
         name = describe_database(settings.direct_dsn)
         raise CommandError(f"{name} runs PostgreSQL {version}: {MIN_VERSION} or newer is needed.")
     if settings.is_pooled:
-        await store_connection_settings(settings)
+        with _explain_errors(address, settings.direct_dsn):
+            await store_connection_settings(settings)
         with _explain_errors("DATABASE_URL", settings.dsn):
             problem = await find_pooler_problem(settings)
         if problem:

@@ -76,6 +76,22 @@ async def test_sessions_opened_before_the_first_start_are_named(postgres: TcpPos
         connection.terminate()
 
 
+async def test_a_database_that_refuses_the_settings_of_the_role_is_named(
+    postgres: TcpPostgres,
+) -> None:
+    operator = await asyncpg.connect(postgres.dsn)
+    change = "alter database mission_control {} default_transaction_read_only"
+    await operator.execute("alter role mc in database mission_control reset all")
+    await operator.execute(change.format("set") + " = on")
+    try:
+        with run_pgbouncer(postgres) as pooled:
+            problem = await find_problem(pooled, postgres.dsn)
+    finally:
+        await operator.execute(change.format("reset"))
+        await operator.close()
+    assert "see DATABASE_DIRECT_URL: cannot execute ALTER ROLE in a read-only" in problem
+
+
 async def test_a_listener_behind_a_pooler_says_so(postgres: TcpPostgres) -> None:
     with run_pgbouncer(postgres) as pooled:
         listener = PostgresListener()
