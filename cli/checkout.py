@@ -55,6 +55,8 @@ def run_from_checkout() -> Generator[None, None, None]:
 
 
 def _request_restart(number: int, frame: object) -> None:
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # it would not restart, but die
+        restart_process()
     _restart_requests.append(number)
     os.kill(os.getpid(), signal.SIGTERM)  # the handler of which stops the process
 
@@ -96,23 +98,30 @@ def stop_processes() -> Generator[int, None, None]:
         while not _has_lock(shared, fcntl.LOCK_EX):
             for pid in _list_processes():
                 if pid not in signalled:
-                    os.kill(pid, RESTART_SIGNAL)
+                    _send_restart_signal(pid)
                     signalled.add(pid)
             if time.monotonic() > end:
                 raise CommandError(f"A process does not stop in {STOP_TIMEOUT:.0f} seconds.")
             time.sleep(POLL_INTERVAL)
+        for path in UPDATE_FOLDER.glob("[0-9]*"):  # of processes that were killed
+            path.unlink(missing_ok=True)
         yield len(signalled)
+
+
+def _send_restart_signal(pid: int) -> None:
+    try:
+        os.kill(pid, RESTART_SIGNAL)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise CommandError(
+            f"The process {pid} runs from this checkout as another account: stop it there."
+        ) from None
 
 
 def _list_processes() -> list[int]:
     """Return the ids of the processes. The file of one that was killed is not locked."""
-    found = []
-    for path in UPDATE_FOLDER.glob("[0-9]*"):
-        if _is_locked(path):
-            found.append(int(path.name))
-        else:
-            path.unlink(missing_ok=True)
-    return found
+    return [int(path.name) for path in UPDATE_FOLDER.glob("[0-9]*") if _is_locked(path)]
 
 
 def _is_locked(path: Path) -> bool:

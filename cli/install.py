@@ -63,7 +63,8 @@ def wait_for_update() -> None:
             for name in PROJECT_ROOT.glob(".git/index.lock"):  # of the git that was killed
                 name.unlink()
             command = ["git", "-C", str(PROJECT_ROOT), "checkout", "--quiet", "--force", former]
-            subprocess.run(command, check=True)  # noqa: S603
+            if subprocess.run(command).returncode != 0:  # noqa: S603
+                sys.exit(f"That has failed. Call it yourself: git checkout --force {former}")
             file.truncate(0)
 
 

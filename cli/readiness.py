@@ -4,7 +4,6 @@ It has a free port of this machine and no worker, so nothing is sent and no one 
 """
 
 import asyncio
-import sys
 
 import httpx2
 
@@ -37,32 +36,33 @@ async def check_readiness(settings: Settings) -> None:
     """Raise CommandError unless the application answers that it is ready."""
     configure_log(settings.model_copy(update={"log_level": "ERROR"}))
     local = settings.model_copy(update={"host": "127.0.0.1", "port": 0})
-    responses: list[httpx2.Response] = []
     stop = asyncio.Event()
+    questions: list[asyncio.Task[str]] = []
     async with open_database(settings) as opened_settings:
         await prepare_database(opened_settings)
         address = await adopt_public_address(opened_settings, is_lasting=False)
         with bind_socket(local) as server_socket:
-            host, port = server_socket.getsockname()[:2]
+            port = server_socket.getsockname()[1]
 
             async def ask() -> None:
-                async with httpx2.AsyncClient(timeout=REQUEST_TIMEOUT, trust_env=False) as client:
-                    try:
-                        responses.append(await client.get(f"http://{host}:{port}/readyz"))
-                    finally:
-                        stop.set()
+                questions.append(asyncio.create_task(_find_problem(port, stop)))
 
-            questions: list[asyncio.Task[None]] = []
+            await run_uvicorn(build_app(address), server_socket, stop, on_started=ask)
+        for problem in await asyncio.gather(*questions):
+            if problem:
+                raise CommandError(f"It starts, but is not ready: {problem}")
 
-            async def ask_beside() -> None:
-                questions.append(asyncio.create_task(ask()))
 
-            await run_uvicorn(build_app(address), server_socket, stop, ask_beside)
-            await asyncio.gather(*questions)
-    if not responses or responses[0].status_code != 200:
-        shown = responses[0].text if responses else "no answer"
-        raise CommandError(f"It starts, but is not ready: {shown}")
-    sys.stdout.flush()
+async def _find_problem(port: int, stop: asyncio.Event) -> str:
+    """Return why the application is not ready, or an empty text; then stop it."""
+    try:
+        async with httpx2.AsyncClient(timeout=REQUEST_TIMEOUT, trust_env=False) as client:
+            response = await client.get(f"http://127.0.0.1:{port}/readyz")
+    except httpx2.HTTPError as error:
+        return str(error) or type(error).__name__
+    finally:
+        stop.set()
+    return "" if response.status_code == 200 else response.text
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 
 from cli.migrate import SCRIPTS
 from core.version import VERSION
-from tests.cli.conftest import sign_up_owner
+from tests.cli.conftest import ROOT, sign_up_owner
 from tests.support.initial_database import INITIAL_DATABASE
 from tests.support.installation import (
     LOCAL_AUTH,
@@ -242,6 +242,21 @@ def test_a_changed_checkout_is_not_updated(checkout: Checkout) -> None:
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "Files of the checkout were changed" in refused.stderr
     assert not checkout.data.exists()
+
+
+RESTART_AT_START = """
+import os, signal
+from cli.checkout import RESTART_SIGNAL, run_from_checkout
+with run_from_checkout():
+    os.kill(os.getpid(), RESTART_SIGNAL)  # before it handles stop signals
+    signal.pause()
+"""
+
+
+def test_a_process_that_only_begins_to_start_is_started_again() -> None:
+    words = [sys.executable, "-c", RESTART_AT_START, "--version"]
+    restarted = subprocess.run(words, cwd=ROOT, stdout=-1, text=True, timeout=TIMEOUT)
+    assert (restarted.returncode, restarted.stdout) == (0, f"Mission Control {VERSION}\n")
 
 
 @repetition
