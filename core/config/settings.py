@@ -3,6 +3,7 @@
 The name of a field is the name of its variable in lower case. docs/configuration.md describes all.
 """
 
+import os
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -266,11 +267,16 @@ class _EnvironmentSettings(BaseSettings, Settings, extra="ignore", env_file_enco
 
 
 def _check_env_file(file: Path) -> None:
-    """Raise InvalidSetting for a malformed line, which would be ignored silently otherwise."""
+    """Raise InvalidSetting for a file or a line that would be ignored silently otherwise."""
     if not file.is_file():
+        if os.environ.get("MC_ENV_FILE") and not file.exists():
+            raise InvalidSetting(f"MC_ENV_FILE is {file}, and there is no such file.")
         return
     try:
         text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}."
+        raise InvalidSetting(f"The file of settings {file} {reason}") from None
     except UnicodeDecodeError:
         raise InvalidSetting(f"The file of settings {file} is not text in UTF-8.") from None
     for binding in parse_stream(StringIO(text)):

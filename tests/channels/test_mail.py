@@ -205,9 +205,9 @@ async def test_without_settings_the_reason_is_named() -> None:
     ],
 )
 def test_settings_that_do_not_fit_are_named(
-    variables: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    variables: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MC_ENV_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("MC_ENV_FILE", "/dev/null")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InvalidSetting, match=named):

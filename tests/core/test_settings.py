@@ -265,6 +265,14 @@ def test_an_invalid_line_of_the_file_is_named_in_the_error(
         Settings.load()
 
 
+def test_a_missing_file_of_settings_is_an_error_if_it_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MC_ENV_FILE", str(tmp_path / "mission.env"))
+    with pytest.raises(InvalidSetting, match=r"MC_ENV_FILE is .*mission\.env, and there is no"):
+        Settings.load()
+
+
 def test_a_file_in_the_folder_of_secrets_is_the_value_of_a_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
