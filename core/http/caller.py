@@ -10,6 +10,7 @@ from uuid import UUID
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.config.parsers import is_loopback
 from core.config.settings import Settings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -97,14 +98,18 @@ log = logging.getLogger("mission_control")
 
 
 def find_proxy_problem(settings: Settings) -> str | None:
-    """Return a sentence if BASE_URL shows that there is a proxy, and none is trusted."""
+    """Return a sentence if the address shows that there is a proxy, and none is trusted.
+
+    A stored address of this machine shows none: its port can be that of an earlier start.
+    """
     address = urlsplit(settings.base_url)
     default_port = 443 if address.scheme == "https" else 80
     port = default_port if address.port is None else address.port
-    is_direct = address.scheme == "http" and port == settings.port
+    is_local = is_loopback(address.hostname or "") and not address.path
+    is_direct = address.scheme == "http" and (port == settings.port or is_local)
     if settings.trusted_proxies or is_direct:
         return None
-    cause = f"BASE_URL {settings.base_url} shows a proxy, and TRUSTED_PROXIES is empty."
+    cause = f"The address {settings.base_url} shows a proxy, and TRUSTED_PROXIES is empty."
     return f"{cause} {ADVICE}"
 
 

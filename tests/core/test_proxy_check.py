@@ -19,6 +19,8 @@ PROXY = ipaddress.ip_network("10.0.0.0/8")
         ({"port": 0}, False),
         ({"base_url": "http://board.lan:8000", "host": "0.0.0.0"}, False),
         ({"base_url": "http://board.lan", "port": 80}, False),
+        ({"base_url": "http://127.0.0.1:9000"}, False),  # stored by a start with another port
+        ({"base_url": "http://127.0.0.1:9000/mc"}, True),
         ({"base_url": "https://board.example.com"}, True),
         ({"base_url": "http://board.lan"}, True),
         ({"base_url": "https://board.example.com", "trusted_proxies": "10.0.0.0/8"}, False),
