@@ -19,7 +19,7 @@ COMMANDS = {
     "worker": "run the background jobs in a separate process",
     "rotate-key": "encrypt all stored secrets with another key; --lost if the key is lost",
     "migrate": "bring the database to this version",
-    "audit": "verify or write exports of the audit; drop old records",
+    "audit": "export, verify or list the audits; drop old records after an export",
     "doctor": "check the installation, and name what is wrong",
 }
 if IS_CHECKOUT:  # a wheel contains neither these nor what they need

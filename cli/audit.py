@@ -30,7 +30,9 @@ INSTALLATION = "installation"
 
 
 def main(arguments: list[str]) -> int:
-    parser = create_parser("audit", "Verify or write exports of the audit: see docs/audit.md.")
+    parser = create_parser(
+        "audit", "Export, verify or list the audits, or drop old records: see docs/audit.md."
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     verify = commands.add_parser("verify", help="check exports, without a database")
     verify.add_argument(
@@ -54,7 +56,7 @@ def main(arguments: list[str]) -> int:
     drop.add_argument(
         "--before",
         metavar="DATE",
-        type=date.fromisoformat,
+        type=_parse_day,
         required=True,
         help="only records from before this day (UTC), such as 2026-01-31; at least 30 days ago",
     )
@@ -70,6 +72,13 @@ def main(arguments: list[str]) -> int:
         add_data_option(command)
     options = parser.parse_args(arguments)
     return run_command(lambda: _run(options))
+
+
+def _parse_day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a day such as 2026-01-31") from None
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -111,8 +120,8 @@ def _verify(file: str | Path, marked: int = 0) -> "VerificationResult":
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
     if result.problem is not None:
-        intact = f"{result.count} records before that are intact" if result.count else "none is"
-        raise CommandError(f"{result.problem} ({intact}.)")
+        intact = f" ({result.count} records before that are intact.)" if result.count else ""
+        raise CommandError(f"{file}: {result.problem}{intact}")
     return result
 
 
