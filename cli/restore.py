@@ -15,6 +15,7 @@ from cli.command import (
     create_parser,
     load_settings,
     print_line,
+    repeat_data_option,
     run_as_script,
     run_command,
 )
@@ -108,9 +109,9 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
         await migrate_database(settings)
         await _grant_again(settings.direct_dsn, grants)
         await record_operation(settings, AuditAction.BACKUP_RESTORED, file.name)
-        if problem := await find_key_problem(settings):
-            print_line(problem)
-    print_line(f"All data is as it was in {file}. Start Mission Control with {COMMAND}")
+        problem = await find_key_problem(settings)
+    print_line(f"All data is as it was in {file}.")
+    print_line(problem or f"Start Mission Control with {COMMAND}{repeat_data_option(settings)}")
 
 
 def _check_file(file: Path, programs: PostgresPrograms) -> None:

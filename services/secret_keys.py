@@ -166,8 +166,8 @@ def _describe_wrong_key(required: Sequence[str]) -> str:
     needed = f", which needs the key {ids}" if ids else ""
     return (
         f"SECRET_KEY, or the file secret-key, is not the key of this database{needed}: bring that"
-        " key back, as SECRET_KEY or SECRET_KEY_PREVIOUS, or, if it is lost, remove what only it"
-        f" can decrypt with `{COMMAND} rotate-key --lost`."
+        " key back, as SECRET_KEY, SECRET_KEY_PREVIOUS or the file secret-key in the data folder."
+        f" If it is lost, remove what only it can decrypt with `{COMMAND} rotate-key --lost`."
     )
 
 
