@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import func, select, update
@@ -194,7 +194,8 @@ async def test_updates_begin_again_after_an_error_of_the_program(isolated_transa
     await process.open(LIMIT // 2)
     updating = process.limits._updating
     assert updating is not None
-    table, process._table = process._table, None  # type: ignore[assignment]
+    table, missing = process._table, cast("LimitShareTable", None)
+    process._table = missing
     process.at += RENEWAL_INTERVAL
     with pytest.raises(AttributeError):
         await updating
