@@ -116,22 +116,30 @@ def _read_options(request: Request) -> tuple[float, bool]:
 async def _ask(
     stack: ExitStack, request: Request, agent: Agent, call: PreparedCall, wait: float
 ) -> tuple[ToolReply | HeldCall, asyncio.Event | None]:
-    """Answer a call, or hold it, with the event that its decision sets."""
+    """Answer a call, or hold it, with the event that its decision sets.
+
+    A wait is counted before the transaction, which locks the board: the count may take a while.
+    Raises TooMany for a call that would be held.
+    """
+    refusal = None
+    try:
+        stack.callback(await count_wait(request, agent.id, agent.organization_id))
+    except TooMany as error:
+        refusal = error
     async with open_transaction(request) as session:
         reply = await tool_calls.ask(session, agent, call, wait=timedelta(seconds=wait))
         if not isinstance(reply, HeldCall):
             return reply, None
-        return reply, await _subscribe(stack, request, agent, reply)
+        if refusal is not None:
+            raise refusal
+        return reply, _subscribe(stack, request, agent, reply)
 
 
-async def _subscribe(
-    stack: ExitStack, request: Request, agent: Agent, held: HeldCall
-) -> asyncio.Event:
-    """Count a held call, and notice its decision: before the commit, so that none is missed.
+def _subscribe(stack: ExitStack, request: Request, agent: Agent, held: HeldCall) -> asyncio.Event:
+    """Notice the decision of a held call: before the commit, so that none is missed.
 
-    A token that ends, and an agent that is deleted or moved, are noticed too. Raises TooMany.
+    A token that ends, and an agent that is deleted or moved, are noticed too.
     """
-    stack.callback(await count_wait(request, agent.id, agent.organization_id))
     listener: PostgresListener = request.state.postgres_listener
     notified = stack.enter_context(listener.subscribe(f"tool-decision:{held.approval_id}"))
     return stack.enter_context(listener.subscribe(f"rights:{agent.id}", notified))
