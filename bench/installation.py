@@ -55,7 +55,11 @@ class DatabaseServer:
         )
 
     async def copy_database(self, source: str, name: str) -> Settings:
-        """Copy a database to which nobody is connected, and return the settings for the copy."""
+        """Copy a database to which nobody is connected, and return the settings for the copy.
+
+        It replaces a copy of another part with the same name.
+        """
+        await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
         return self.settings_of(name)
 
