@@ -29,7 +29,8 @@ def cookie_secret(user: User) -> str:
 def token_secret(caller: User | Agent) -> str:
     """Return the API token of a user or an agent."""
     kind = "agent" if isinstance(caller, Agent) else "user"
-    return f"mc_{kind}_the-token-of-{caller.name}".replace(" ", "-")
+    name = caller.name.replace(" ", "-")
+    return f"mc_{kind}_{name}-the-token-of"  # a token is found by its first characters
 
 
 def make_organization(name: str) -> Organization:

@@ -51,7 +51,9 @@ OWN_SERVER = {
     "cli/demo.py": "calls the server of this installation",
     "cli/demo_agents.py": "calls the server of this installation",
     "cli/doctor.py": "calls the server of this installation",
+    "cli/readiness.py": "calls the server of this installation",
     "cli/serve.py": "resolves the address to listen on",
+    "cli/update.py": "calls the server of this installation",
 }
 
 NAMED_BY_OPERATOR = {"core/open_telemetry.py": "sends traces where the environment says"}
