@@ -121,17 +121,17 @@ async def _ask(
     A wait is counted before the transaction, which locks the board: the count may take a while.
     Raises TooMany for a call that would be held.
     """
-    refusal = None
+    too_many = None
     try:
         stack.callback(await count_wait(request, agent.id, agent.organization_id))
     except TooMany as error:
-        refusal = error
+        too_many = error
     async with open_transaction(request) as session:
         reply = await tool_calls.ask(session, agent, call, wait=timedelta(seconds=wait))
         if not isinstance(reply, HeldCall):
             return reply, None
-        if refusal is not None:
-            raise refusal
+        if too_many is not None:
+            raise too_many
         return reply, _subscribe(stack, request, agent, reply)
 
 

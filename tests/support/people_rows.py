@@ -29,7 +29,7 @@ def cookie_secret(user: User) -> str:
 def token_secret(caller: User | Agent) -> str:
     """Return the API token of a user or an agent."""
     kind = "agent" if isinstance(caller, Agent) else "user"
-    name = caller.name.replace(" ", "-")
+    name = str(caller.name).replace(" ", "-")
     return f"mc_{kind}_{name}-the-token-of"  # a token is found by its first characters
 
 
