@@ -218,11 +218,11 @@ def build_example(inputs: Inputs) -> str:
     return f"```\n$ {command}\n{describe_need(inputs, EXAMPLE, CORES)}\n```"
 
 
-def update_document(inputs: Inputs, file: Path = DOCUMENT) -> None:
-    """Replace the example in docs/scaling.md."""
+def update_document(file: Path = DOCUMENT) -> None:
+    """Replace the example in docs/scaling.md by that of the stored figures, which are rounded."""
     before, _, rest = file.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
-    file.write_text(f"{before}{BEGIN}\n\n{build_example(inputs)}\n\n{END}{after}")
+    file.write_text(f"{before}{BEGIN}\n\n{build_example(Inputs.load())}\n\n{END}{after}")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -146,7 +146,7 @@ async def measure_inputs(run: Run) -> list[Row]:
         found = await inputs.measure_inputs(run.server, settings, run.folder, run.data, run.scale)
     if run.scale is not QUICK:
         found.write()
-        scaling.update_document(found)
+        scaling.update_document()
     return inputs.build_rows(found)
 
 
