@@ -40,10 +40,12 @@ def test_the_benchmark_measures_requests_next_to_the_limit(tmp_path: Path) -> No
 @repetition
 def test_raw_statements_of_writers_repeat_what_the_product_did(tmp_path: Path) -> None:
     rows, _ = run_part(tmp_path, "writers")
-    [share, lost] = rows.values()
+    [share, lost, *shared] = rows.values()
     assert share["details"]["failed_raw_statements"] == 0
     assert lost["ours"] == 0
     assert share["ours"] > 0
+    assert all(row["details"]["writes_a_second"] > 0 for row in shared)
+    assert [row["ours"] for row in shared if "processes: 1," in row["name"]] == [1]
 
 
 @repetition
