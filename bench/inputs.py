@@ -1,4 +1,4 @@
-"""Measure the figures of scaling.py: what a request of each kind and an open stream use."""
+"""Measure the figures of capacity.py: what a request of each kind and an open stream use."""
 
 import gc
 import statistics
@@ -7,13 +7,13 @@ from pathlib import Path
 import asyncpg
 
 from bench import results
+from bench.capacity import Cost, Inputs
 from bench.client import Client
 from bench.dataset import Dataset, Scale
 from bench.installation import DatabaseServer, open_client
 from bench.measurement import CallFactory, Meter, read_database_cpu
 from bench.requests import list_api_calls, list_page_calls
 from bench.results import Row
-from bench.scaling import Cost, Inputs
 from bench.server import open_server
 from bench.streams import measure_streams
 from bench.writers import measure_writers

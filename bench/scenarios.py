@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bench import agents, browser, growth, inputs, load, processes, scaling, soak, writers
+from bench import agents, browser, capacity, growth, inputs, load, processes, soak, writers
 from bench.dataset import QUICK, Dataset, Scale
 from bench.hooks import measure_hooks
 from bench.installation import DATABASE, DatabaseServer, open_client
@@ -141,12 +141,12 @@ async def measure_writers(run: Run) -> list[Row]:
 
 
 async def measure_inputs(run: Run) -> list[Row]:
-    """Measure the figures of the calculation in scaling.py, and store them with the results."""
+    """Measure the figures of the calculation in capacity.py, and store them with the results."""
     async with run.open_copy("inputs") as settings:
         found = await inputs.measure_inputs(run.server, settings, run.folder, run.data, run.scale)
     if run.scale is not QUICK:
         found.write()
-        scaling.update_document()
+        capacity.update_document()
     return inputs.build_rows(found)
 
 

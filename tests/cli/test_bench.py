@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bench.scaling import DOCUMENT, Inputs, Workload, build_example, calculate_need
-from bench.scaling import main as calculate
+from bench.capacity import DOCUMENT, Inputs, Workload, build_example, calculate_need
+from bench.capacity import main as calculate
 from bench.soak import find_slope
 from tests.cli.conftest import run_forked
 from tests.support.tiers import repetition
@@ -60,7 +60,7 @@ def test_the_example_of_the_document_is_what_its_command_prints(
 ) -> None:
     example = build_example(Inputs.load())
     assert example in DOCUMENT.read_text()
-    command = example.splitlines()[1].removeprefix("$ python -m bench.scaling ")
+    command = example.splitlines()[1].removeprefix("$ python -m bench.capacity ")
     calculate(command.split())
     assert capsys.readouterr().out.rstrip("\n") in example
 

@@ -1,6 +1,6 @@
 """Calculate what a workload needs, from figures that `./run bench` has measured.
 
-    python -m bench.scaling --agents 1000 --boards 200
+    python -m bench.capacity --agents 1000 --boards 200
 
 The figures are in inputs.json: CPU of the server and of the database for each kind of request, and
 bytes that a change leaves. The calculation assumes that CPU grows with the number of requests, and
@@ -214,7 +214,7 @@ def build_example(inputs: Inputs) -> str:
         *("--agents", EXAMPLE.agents, "--boards", EXAMPLE.boards),
         *("--people", EXAMPLE.people, "--subscribers", EXAMPLE.subscribers),
     ]
-    command = " ".join(["python -m bench.scaling", *map(str, words)])
+    command = " ".join(["python -m bench.capacity", *map(str, words)])
     return f"```\n$ {command}\n{describe_need(inputs, EXAMPLE, CORES)}\n```"
 
 
@@ -228,7 +228,7 @@ def update_document(file: Path = DOCUMENT) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Print what the workload of the options needs."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench.scaling", description="Calculate what a workload needs."
+        prog="python -m bench.capacity", description="Calculate what a workload needs."
     )
     default = Workload()
     options = {
