@@ -1,12 +1,9 @@
 // Moves the cards of a board, by keyboard and for the scripts of dragging and of the menu, which trigger card:move
 // with { to, before, after, revert }: `to` is a status, `before` and `after` are the ids of the cards around the new
 // place. A move posts them to the address of [data-moves], with the id of the task.
-// The board is not refreshed while a card [data-used] is dragged or its menu is open, but right afterwards:
-// card:released.
 (() => {
   const WATCHED = ["htmx:after:request", "htmx:error", "htmx:finally:request"];
   const menu = document.getElementById("card-menu");
-  let delayedParts = new Set();
 
   const move = (card, { revert, ...values }) => {
     const address = card.closest("[data-moves]")?.dataset.moves;
@@ -27,20 +24,6 @@
     htmx.ajax("POST", address.replace("{id}", card.dataset.task), { source: menu, values });
   };
   document.addEventListener("card:move", ({ target, detail }) => move(target, detail));
-
-  // Delay the refresh of the board while a card is used.
-  const delayRefresh = (event) => {
-    const { sourceElement: part, request } = event.detail.ctx;
-    if (request.method !== "GET" || !(part.matches?.("[data-used]") || part.querySelector?.("[data-used]"))) return;
-    event.preventDefault();
-    delayedParts.add(part);
-  };
-  document.addEventListener("htmx:before:request", delayRefresh);
-  document.addEventListener("htmx:before:swap", delayRefresh);
-  document.addEventListener("card:released", () => {
-    for (const part of delayedParts) if (part.isConnected) htmx.trigger(part, "part:reload");
-    delayedParts = new Set();
-  });
 
   // ⇧← and ⇧→ move the focused card by one column.
   document.addEventListener("keydown", (event) => {

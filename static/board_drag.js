@@ -54,7 +54,7 @@
     delete item.dataset.used;
     if (column && !(column.contains(from) && (stays || !isPlaced))) item.dispatchEvent(new CustomEvent("card:move", { bubbles: true, detail: values }));
     else values.revert();
-    document.dispatchEvent(new Event("card:released"));
+    document.dispatchEvent(new Event("part:released"));
   };
 
   const initialize = () => {

@@ -59,7 +59,7 @@
     if (menu.contains(document.activeElement) || document.activeElement === document.body) opener?.focus();
     delete cardOf(opener)?.dataset.used;
     opener = undefined;
-    document.dispatchEvent(new Event("card:released"));
+    document.dispatchEvent(new Event("part:released"));
   }, true);
 
   const change = (card, name, value) => {

@@ -3,6 +3,8 @@
 // agent-cards-{id} reloads the cards of an agent, or their board if they are many or cannot reload alone.
 // current-task-{id} reloads the agents, unless the board shows that no agent is working on the task.
 // Stale responses are discarded. Another script reloads a part with the event part:reload.
+// A part is not reloaded while an element [data-used] in it is dragged or its menu is open, but right afterwards:
+// part:released.
 (() => {
   const MAX_CARDS = 5; // parts that are loaded again one by one; for more of them, what contains them is loaded
   const THROTTLE = 500; // ms between two requests for a card
@@ -55,6 +57,20 @@
     if (part === "current-task") reloadAgents(`task-${id}`);
   });
   document.addEventListener("part:reload", ({ target }) => { if (isPart(target)) reload(target); });
+
+  let delayedParts = new Set();
+  const delay = (event) => {
+    const { sourceElement: part, request } = event.detail.ctx;
+    if (request.method !== "GET" || !(part.matches?.("[data-used]") || part.querySelector?.("[data-used]"))) return;
+    event.preventDefault();
+    delayedParts.add(part);
+  };
+  document.addEventListener("htmx:before:request", delay);
+  document.addEventListener("htmx:before:swap", delay);
+  document.addEventListener("part:released", () => {
+    for (const part of delayedParts) if (part.isConnected) htmx.trigger(part, "part:reload");
+    delayedParts = new Set();
+  });
 
   // The parts around or inside a part that were requested after it: their content is newer.
   const newerParts = (ctx, isRelated) => [...requestedAt]

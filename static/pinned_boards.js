@@ -17,8 +17,12 @@
     if (!list || Sortable.get(list)) return;
     Sortable.create(list, {
       draggable: "[data-pin]", filter: ".nav__tools", preventOnFilter: false, delay: 200, delayOnTouchOnly: true, animation: 110,
+      onStart: ({ item }) => { item.dataset.used = ""; }, // the sidebar is not replaced meanwhile
       onEnd: ({ item, oldIndex, newIndex }) => {
+        delete item.dataset.used;
+        // The response to a move contains the sidebar.
         if (oldIndex !== newIndex) submit({ board_id: item.dataset.pin, before: item.nextElementSibling?.dataset.pin ?? "" });
+        else document.dispatchEvent(new Event("part:released"));
       },
     });
   };

@@ -173,7 +173,9 @@ async def test_the_log_names_route_and_caller_and_no_query(
     await send(f"{path}?token=secret", Authorization=bearer, X_Request_Id="mine")
     await send(f"{path}?token=secret")
     await send("/api/v1/agent/boards?token=secret", X_Agent_Token=token_secret(world.lead))
-    lines = [JsonFormatter().format(one) for one in caplog.records]
+    # On a busy machine the event loop may be held, which another logger names.
+    requests = [one for one in caplog.records if one.name == "mission_control.request"]
+    lines = [JsonFormatter().format(one) for one in requests]
     assert not any("secret" in line for line in lines)
     named, unknown, agent = map(json.loads, lines)
     assert named.pop("ms") > 0

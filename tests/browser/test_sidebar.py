@@ -10,6 +10,12 @@ from tests.browser.test_board_drops import hover, point_in, take
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import overflows_horizontally
 
+RELOAD_SIDEBAR = """() => new Promise((resolve) => {
+  addEventListener("htmx:before:request", (event) => { if (event.defaultPrevented) resolve(); });
+  addEventListener("htmx:after:swap", resolve);
+  htmx.trigger(document.body, "rail");
+})"""
+
 
 @pytest.fixture(scope="module")
 def pinned(site: LiveSite) -> list[str]:
@@ -28,6 +34,13 @@ async def expect_order(page: Page, names: list[str]) -> None:
         for place, name in enumerate(names):
             await expect(shown.nth(place)).to_have_text(name)
         await page.reload()
+
+
+async def move_to_top(page: Page, name: str) -> None:
+    """Move the board that was taken until it is the first one."""
+    async with asyncio.timeout(60):
+        while await page.locator("#rail-pinned a").first.inner_text() != name:
+            await hover(page, await point_in(page.locator("#rail-pinned"), 0.3, 0.005))
 
 
 async def test_many_boards_leave_the_other_links_in_the_window(site: LiveSite, pinned) -> None:
@@ -58,11 +71,26 @@ async def test_pinned_boards_are_moved_by_keys_buttons_and_dragging(site: LiveSi
         await expect(page.get_by_role("button", name=f"Move {third} up")).to_be_hidden()
         await expect_order(page, [second, third, first])
         await take(page, await point_in(pins.nth(2), 0.3, 0.5))
-        async with asyncio.timeout(60):
-            while await pins.first.inner_text() != first:
-                await hover(page, await point_in(page.locator("#rail-pinned"), 0.3, 0.005))
-        await page.mouse.up()
+        await move_to_top(page, first)
+        async with page.expect_response("**/pins/moves"):
+            await page.mouse.up()
         await expect_order(page, [first, second, third])
+
+
+async def test_the_sidebar_is_not_replaced_while_a_board_is_dragged(site: LiveSite, pinned) -> None:
+    async with site.open_page("/activity") as page:
+        pins = page.locator("#rail-pinned a")
+        names = await pins.all_inner_texts()
+        await take(page, await point_in(pins.nth(2), 0.3, 0.5))
+        other = site.create_board("Was added meanwhile")
+        await move_to_top(page, names[2])
+        await page.evaluate(RELOAD_SIDEBAR)
+        await expect(pins.first).to_have_text(names[2])
+        async with page.expect_response("**/pins/moves"):
+            await page.mouse.up()
+        await expect(page.locator("#rail-recent")).to_contain_text(other["name"])
+        await expect_order(page, [names[2], names[0], names[1]])
+    site.owner.call("DELETE", f"/boards/{other['id']}")
 
 
 async def test_pinned_boards_are_moved_on_a_phone(site: LiveSite, pinned) -> None:
