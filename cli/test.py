@@ -47,7 +47,7 @@ PROCESSES = min(MAX_PROCESSES, (os.cpu_count() or 1) + 1)  # one more, since som
 XDIST_OPTIONS = ("-n", str(PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder")
 
 RETRY_OPTION = "--retry"
-MAX_RETRIED = 3  # more failures at once have a common reason
+MAX_RETRIED = 8  # more failures at once have a common reason
 RACE_TESTS = "tests/race/"  # what fails there once is a defect
 FAILED_TESTS_FILE = Path(".pytest_cache/v/cache/lastfailed")
 
@@ -73,7 +73,7 @@ Chrome or Chromium.
   ./run test --agents                 real coding agents (claude, codex, copilot, gemini, opencode):
                                       npm installs them, once, into .cache in the home (1.7 GB)
   ./run test --agents claude,codex    the same with some of them
-  ./run test --retry                  the same, and at most three that fail once more, alone: those
+  ./run test --retry                  the same, and at most eight that fail once more, alone: those
                                       that pass then are named as unstable. Races are not repeated
 """
 

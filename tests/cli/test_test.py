@@ -11,6 +11,7 @@ from cli.test import (
     AGENT_CLIENTS,
     AGENT_TESTS,
     CLIENT_TESTS,
+    MAX_RETRIED,
     load_failed_tests,
     read_agents_option,
     run_tests,
@@ -93,7 +94,7 @@ def test_a_test_that_fails_twice_fails(project: Path) -> None:
     assert load_failed_tests() == ["test_broken.py::test_broken"]
 
 
-@pytest.mark.parametrize("broken_tests", [0, 3])
+@pytest.mark.parametrize("broken_tests", [0, MAX_RETRIED])
 def test_races_and_many_failures_are_not_run_again(project: Path, broken_tests: int) -> None:
     for number in range(broken_tests):
         (project / f"test_broken{number}.py").write_text(BROKEN)
