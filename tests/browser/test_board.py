@@ -94,7 +94,8 @@ async def test_a_blocked_card_cannot_be_dragged(site: LiveSite) -> None:
 
         site.update_task(board, first, status="done")
         await expect(card.get_by_text("Blocked by 1 task")).to_have_count(0)
-        await drag(page, card, column(page, "in_progress").locator(".cards"))
+        async with page.expect_response("**/moves*"):
+            await drag(page, card, column(page, "in_progress").locator(".cards"))
         await is_in(page, task, "in_progress")
 
 

@@ -99,5 +99,6 @@ async def test_an_empty_time_zone_is_that_of_the_browser(bob: BrowserContext) ->
     await expect(zone).to_have_value("Pacific/Auckland")
     await zone.fill("Asia/Tokyo")
     await page.locator("form", has=zone).get_by_role("button", name="Save").click()
+    await expect(page.locator("#saved")).to_contain_text("Saved")
     await page.goto("/settings")
     await expect(zone).to_have_value("Asia/Tokyo")
