@@ -203,7 +203,7 @@ async def test_a_filter_that_answers_late_keeps_the_opened_task(site: LiveSite) 
         await held.hold(page, "q=door")
         await page.get_by_label("Filter tasks").fill("door")
         await asyncio.wait_for(held.arrived.wait(), 60)
-        # The field loses the focus to the drawer, so that it sends another request, which is not held.
+        # The field loses the focus to the drawer: it sends another request, which is not held.
         await page.locator(f"#task-{task['id']} h3 a").evaluate("link => link.click()")
         await expect(page.locator("#drawer")).to_contain_text("Paint the door")
         held.released.set()
