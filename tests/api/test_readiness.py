@@ -97,6 +97,25 @@ async def test_a_role_without_a_right_is_not_ready(
     assert found == (503, {"ok": False, "failed": ["rights", "key", "write"]})
 
 
+async def test_tables_of_a_newer_release_do_not_stop_the_previous_one(
+    isolated_settings: Settings, owner: asyncpg.Connection, role: str
+) -> None:
+    await owner.execute("create table newer (id bigserial primary key)")
+    await owner.execute(f"revoke all on newer from {role}")
+    assert await get_readiness(isolated_settings, role) == READY
+
+
+async def test_the_role_of_the_documentation_can_use_later_tables_at_once(
+    isolated_settings: Settings, owner: asyncpg.Connection, role: str
+) -> None:
+    await owner.execute("create table newer (id bigserial primary key, name text)")
+    await owner.execute(f"set role {role}")
+    await owner.execute("insert into newer (name) values ('a')")
+    assert await owner.fetchval("update newer set name = 'b' returning name") == "b"
+    await owner.execute("delete from newer")
+    await owner.execute("reset role")
+
+
 async def test_a_role_that_cannot_end_audits_gets_a_warning(
     isolated_settings: Settings, owner: asyncpg.Connection, role: str
 ) -> None:
