@@ -102,10 +102,11 @@ class PageAddressMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, and change the addresses of a page."""
         start: Message = {}  # of a page whose first bytes have not been sent
-        is_page, rest = False, b""
+        is_page = False
+        pieces: list[bytes] = []  # from the last tag on, which may be incomplete
 
         async def send_with_path(message: Message) -> None:
-            nonlocal start, is_page, rest
+            nonlocal start, is_page, pieces
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message.get("headers", []))
                 is_page = headers.get("Content-Type", "").startswith("text/html")
@@ -114,9 +115,15 @@ class PageAddressMiddleware:
                     return
             elif is_page and message["type"] == "http.response.body":
                 is_last = not message.get("more_body")
-                body = rest + message.get("body", b"")
-                end = len(body) if is_last else max(body.rfind(b"<"), 0)  # a tag may be incomplete
-                body, rest = _ADDRESS.sub(rb"\g<0>" + self._path, body[:end]), body[end:]
+                body = message.get("body", b"")
+                end = len(body) if is_last else body.rfind(b"<")
+                if end >= 0:
+                    begun, pieces = [*pieces, body[:end]], [body[end:]]
+                    body = b"".join(begun)
+                elif pieces:
+                    pieces.append(body)  # joined once, however many there are
+                    body = b""
+                body = _ADDRESS.sub(rb"\g<0>" + self._path, body)
                 message = {**message, "body": body}
                 if start:
                     headers = MutableHeaders(scope=start)

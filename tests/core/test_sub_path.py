@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from core.config.parsers import parse_base_url
 from core.http.sub_path import ADDRESS_ATTRIBUTES, PageAddressMiddleware, SubPathMiddleware
+from tests.support.cpu_time import limit_cpu
 
 MAX_PAGE = 16 * 1024 * 1024  # bytes
 
@@ -136,6 +137,16 @@ async def test_a_hostile_page_of_any_size_is_sent_unchanged(piece: str) -> None:
     page = piece * (MAX_PAGE // len(piece))
     async with build_client(send_page(page)) as client:
         assert (await client.get("/page")).text == page
+
+
+@pytest.mark.parametrize("start", ["", "<a"])
+async def test_a_hostile_page_of_many_pieces_takes_little_time(start: str) -> None:
+    """Of a tag that never ends, and of text that is sent at once."""
+    pieces = [start, *[' href="' * 32] * 16_384]
+    async with build_client(send_page(*pieces)) as client:
+        with limit_cpu():
+            answer = await client.get("/page")
+    assert answer.text == "".join(pieces)
 
 
 @pytest.mark.parametrize(
