@@ -196,13 +196,16 @@ async def list_channel_deliveries(
     return Encoded(fields)
 
 
+@without_transaction
 @error_responses(409)
 async def replay_channel_delivery(
-    context: RequestContext, channel: NotificationChannel, delivery_id: UUID
+    context: RequestContext, member: Member, channel_id: UUID, delivery_id: UUID
 ) -> Ok:
     """Send a message that failed again, unless it was read or resolved meanwhile."""
     await context.count_own_message()
-    await channels.send_again(context.session, channel, delivery_id)
+    async with context.transaction() as session:
+        channel = await channels.lock_channel(session, member, channel_id)
+        await channels.send_again(session, channel, delivery_id)
     return Ok()
 
 

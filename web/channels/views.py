@@ -95,9 +95,9 @@ async def send_again(request: Request) -> Response:
     """Send a message that failed again."""
     form = forms.Form()
     with form.catch_errors(has_limit=True):
+        await _count_message(request)
         async with open_transaction(request) as session:
             channel = await _lock(request, session)
-            await _count_message(request)
             await channels.send_again(session, channel, forms.path_id(request, "delivery_id"))
         return RedirectResponse(f"{_path(channel)}#log", 303)
     return await render_channel(request, form)

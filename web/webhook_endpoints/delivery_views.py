@@ -13,7 +13,7 @@ from core.http.request import Session, get_settings, open_reader, open_transacti
 from core.paging import Paging
 from core.text import N_
 from models import WebhookDeliveryState, WebhookEndpoint
-from services import webhook_endpoints
+from services import organizations, webhook_endpoints
 from services.notifications import OpenedPage
 from services.webhook_endpoints import WebhookEndpointUpdate
 from web.auth.viewer import current_member
@@ -75,8 +75,9 @@ async def send_test(request: Request) -> Response:
     """Send a test, and redirect to the page of its delivery, which shows the result."""
     form = forms.Form()
     with form.catch_errors(has_limit=True):
+        await _count_message(request)
         async with open_transaction(request) as session:
-            endpoint = await _lock_for_sending(request, session)
+            endpoint = await _lock(request, session)
             delivery = await webhook_endpoints.create_test_delivery(session, endpoint)
         return RedirectResponse(f"{_path(request)}/deliveries/{delivery.id}", 303)
     return await _render_webhook(request, form)
@@ -88,8 +89,9 @@ async def replay_period(request: Request) -> Response:
     with form.catch_errors(has_limit=True):
         zone = time_format.get_time_zone(request.user.timezone)
         since, until = form.parse(ReplayForm).to_period(zone)
+        await _count_message(request)
         async with open_transaction(request) as session:
-            endpoint = await _lock_for_sending(request, session)
+            endpoint = await _lock(request, session)
             count = await webhook_endpoints.replay_period(
                 session, endpoint, since, until, get_settings(request).base_url
             )
@@ -106,8 +108,9 @@ async def replay_delivery(request: Request) -> Response:
     """Send a delivery again, and redirect to its page."""
     form = await forms.read_form(request)
     with form.catch_errors(has_limit=True):
+        await _count_message(request)
         async with open_transaction(request) as session:
-            endpoint = await _lock_for_sending(request, session)
+            endpoint = await _lock(request, session)
             id = forms.path_id(request, "webhook_delivery_id")
             delivery = await webhook_endpoints.get_delivery(session, endpoint, id)
             await webhook_endpoints.replay_delivery(session, endpoint, delivery)
@@ -186,12 +189,12 @@ async def _lock(request: Request, session: Session) -> WebhookEndpoint:
     return await webhook_endpoints.lock_endpoint(session, current_member(request), id)
 
 
-async def _lock_for_sending(request: Request, session: Session) -> WebhookEndpoint:
-    """Lock the webhook, and count what an admin sends by hand. Raises TooMany."""
-    endpoint = await _lock(request, session)
+async def _count_message(request: Request) -> None:
+    """Count what an admin sends by hand, before the transaction. Raises Forbidden and TooMany."""
+    member = current_member(request)
+    organizations.require_admin(member)
     limit = request.state.rate_limits.webhook_messages
-    await limit.hit(f"organization {endpoint.organization_id}")
-    return endpoint
+    await limit.hit(f"organization {member.organization_id}")
 
 
 def _path(request: Request) -> str:
