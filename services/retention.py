@@ -34,7 +34,6 @@ from models import (
     ApprovalTask,
     Comment,
     DeletedTask,
-    EndpointState,
     Event,
     EventRetention,
     EventType,
@@ -44,7 +43,6 @@ from models import (
     Organization,
     Status,
     Task,
-    WebhookEndpoint,
     new_id,
 )
 from services import events
@@ -59,10 +57,6 @@ _BEFORE = bindparam("before", type_=DateTime(timezone=True))
 def _is_needed() -> ColumnElement[bool]:
     """Match old events that other reads still need."""
     newest = select(Event.seq).where(Event.organization_id == _ORGANIZATION_ID)
-    not_sent = select(func.min(WebhookEndpoint.last_seq)).where(
-        WebhookEndpoint.organization_id == _ORGANIZATION_ID,
-        WebhookEndpoint.state == EndpointState.ENABLED,
-    )
     of_work = select(Task.id).where(
         Task.id == Event.task_id,
         or_(Task.status != Status.DONE, Task.done_at.is_(None), Task.done_at >= _BEFORE),
@@ -75,7 +69,7 @@ def _is_needed() -> ColumnElement[bool]:
         (Event.type == EventType.GATEWAY_UPDATED) & Event.data["changed"].contains(["token"]),
         # The number after which a subscriber continues.
         Event.seq == newest.order_by(Event.seq.desc()).limit(1).scalar_subquery(),
-        Event.seq > not_sent.scalar_subquery(),
+        events.is_unsent(_ORGANIZATION_ID),
         # Whether an approval was given before the task was reopened, who wrote the description ….
         of_work.exists(),
         exists().where(DeletedTask.task_id == Event.task_id),

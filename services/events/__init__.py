@@ -11,6 +11,7 @@ from services.events.queries import (
     get_last_seq,
     get_last_seq_before,
     get_stored_events,
+    is_unsent,
     list_events_after,
     select_deleted_agent_name,
     select_deleted_author_name,

@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
     ScalarSelect,
     String,
     bindparam,
+    cast,
     func,
     literal,
     literal_column,
@@ -19,9 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.db.reads import Query, Source
-from models import Event, EventRetention, EventType
+from models import EndpointState, Event, EventRetention, EventType, WebhookEndpoint
 
 BATCH_SIZE = 200  # maximum number of events of one read
+MAX_SEQ = 2**63 - 1
 
 
 LAST_SEQ: Query[tuple[int]] = Query(
@@ -102,3 +106,12 @@ def select_deleted_author_name(comment_id: InstrumentedAttribute[UUID]) -> Scala
     name = func.coalesce(event.data["webhook"].astext, select_deleted_agent_name(event.agent_id))
     query = select(name).where(event.id == comment_id)
     return query.scalar_subquery()
+
+
+def is_unsent(organization_id: Any) -> ColumnElement[bool]:
+    """Match the events of an organization that one of its outgoing webhooks has still to send."""
+    sent = select(func.min(WebhookEndpoint.last_seq)).where(
+        WebhookEndpoint.organization_id == organization_id,
+        WebhookEndpoint.state == EndpointState.ENABLED,
+    )
+    return Event.seq > func.coalesce(sent.scalar_subquery(), cast(MAX_SEQ, BigInteger))

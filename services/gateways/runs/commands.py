@@ -10,7 +10,6 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Row,
-    exists,
     func,
     literal_column,
     select,
@@ -23,7 +22,6 @@ from core.clock import now
 from core.db.transactions import delete_unlocked
 from models import (
     Agent,
-    EndpointState,
     Event,
     EventType,
     Gateway,
@@ -32,7 +30,6 @@ from models import (
     RunStatus,
     Status,
     Task,
-    WebhookEndpoint,
     new_id,
 )
 from services import events, gateways, messages
@@ -156,12 +153,8 @@ async def delete_old_runs(session: AsyncSession, *, keep_days: int) -> int:
     """
     at = now()
     is_old = Event.type.in_(RUN_EVENTS) & (Event.created_at < at - timedelta(hours=1))
-    is_not_sent = exists().where(
-        WebhookEndpoint.organization_id == Event.organization_id,
-        WebhookEndpoint.state == EndpointState.ENABLED,
-        WebhookEndpoint.last_seq < Event.seq,
-    )
-    deleted = await delete_unlocked(session, Event, is_old & ~is_not_sent)
+    is_unsent = events.is_unsent(Event.organization_id)
+    deleted = await delete_unlocked(session, Event, is_old & ~is_unsent)
     before = at - timedelta(days=keep_days)
     is_over = Run.status.in_([one for one in RunStatus if one is not RunStatus.RUNNING])
     is_over &= (Run.updated_at < before) & (Run.ended_at < before)  # an index has the former
