@@ -119,7 +119,7 @@ async def serve_app(
         settings = await adopt_public_address(settings, is_lasting=is_lasting)
         app = build_app(settings)
         on_started = partial(print_addresses, own_settings)
-        with publish_address(settings):
+        with publish_address(own_settings):
             async with companion(settings):
                 await serve_and_work(app, settings, server_socket, stop, on_started)
 

@@ -69,7 +69,7 @@ def run_processes(settings: Settings) -> int:
                 on_ready=lambda: asyncio.run(print_addresses(own_settings)),
                 postgres=postgres,
             )
-            with publish_address(settings):
+            with publish_address(own_settings):
                 return supervisor.run()
 
 
