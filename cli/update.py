@@ -28,11 +28,12 @@ from cli.command import (
     run_command,
 )
 from cli.database import open_database
+from cli.database_check import describe_database
 from cli.install import PYTHON, UPDATE_VARIABLE
 from cli.migrate import get_compatible_since, get_revisions, parse_version
 from cli.postgres_programs import get_database_name
 from cli.restore import OTHER_CONNECTIONS_QUERY
-from cli.server_address import find_address
+from cli.server_address import ServerAddress, find_address
 from core.config.installation import COMMAND, PROJECT_ROOT
 from core.config.settings import Settings
 from core.db.engine import connect_directly
@@ -107,6 +108,10 @@ def update_checkout(settings: Settings, tag: str | None) -> int:
     check_compatibility(release, state)
     check_space(settings, state)
     print_line(f"Updating from {VERSION} to {release.version}: the signature of {tag} is valid.")
+    print_line(
+        "All servers and workers of this checkout stop, also those with other data. Only the data"
+        f" of {_describe_data(settings)} is backed up."
+    )
     with begin_update() as lock:
         address = find_address(settings.data_dir)
         with stop_processes() as stopped:
@@ -118,6 +123,14 @@ def update_checkout(settings: Settings, tag: str | None) -> int:
         return _wait_until_ready(settings, release) if address else 0
     print_line(f"Release {release.version} is installed. Start Mission Control with {COMMAND}")
     return 0
+
+
+def _describe_data(settings: Settings) -> str:
+    """Name the database that is backed up, without its password."""
+    if not settings.database_url:
+        return str(settings.data_dir)
+    name = describe_database(settings.direct_dsn)
+    return name[0].lower() + name[1:]
 
 
 @dataclass
@@ -349,7 +362,8 @@ def _wait_until_ready(settings: Settings, release: Release) -> int:
     """Wait until the restarted server is ready; return the exit status."""
     end = time.monotonic() + START_TIMEOUT
     while time.monotonic() < end:
-        if (address := find_address(settings.data_dir)) and _is_ready(*address, release):
+        address = find_address(settings.data_dir)
+        if address and _is_ready(address, release):
             print_line(f"Release {release.version} is ready.")
             return 0
         time.sleep(POLL_INTERVAL)
@@ -359,9 +373,9 @@ def _wait_until_ready(settings: Settings, release: Release) -> int:
     )
 
 
-def _is_ready(host: str, port: int, release: Release) -> bool:
-    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    connection = http.client.HTTPConnection(local, port, timeout=5)
+def _is_ready(address: ServerAddress, release: Release) -> bool:
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104
+    connection = http.client.HTTPConnection(local, address.port, timeout=5)
     try:
         connection.request("GET", "/healthz")
         version = json.loads(connection.getresponse().read())["version"]

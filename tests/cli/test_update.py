@@ -189,6 +189,7 @@ def test_an_update_restarts_the_server_and_one_release_back_is_possible(
         updated = checkout.update(f"v{NEXT}")
         assert updated.returncode == 0, updated.stderr
         assert updated.stdout.endswith(f"Release {NEXT} is ready.\n")
+        assert f"Only the data of {checkout.data} is backed up." in updated.stdout
         assert (checkout.get_version(), list_board_names(api)) == (NEXT, ["Kept"])
         checkout.wait_until_ready()  # the same process
         back = checkout.update(f"v{VERSION}")
