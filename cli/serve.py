@@ -151,6 +151,8 @@ async def run_uvicorn(
     """Serve requests until `stop` is set."""
     import uvicorn
 
+    from core.db.engine import has_open_transaction
+    from core.garbage import FullCollections
     from core.http.server_protocol import LimitedHttpProtocol
 
     class Server(uvicorn.Server):
@@ -165,6 +167,7 @@ async def run_uvicorn(
             gc.collect()
             gc.freeze()
             gc.enable()
+            FullCollections(has_open_transaction).start()
             await on_started()
 
     server = Server(

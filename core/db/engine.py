@@ -4,10 +4,11 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
+from weakref import WeakSet
 
 import asyncpg
 import pydantic_core
-from sqlalchemy import NullPool, event
+from sqlalchemy import Engine, NullPool, event
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import (
@@ -120,6 +121,9 @@ class _CountedPool(AsyncAdaptedQueuePool):
             self.waiting -= 1
 
 
+_engines: WeakSet[Engine] = WeakSet()  # with a pool
+
+
 def create_database_engine(
     settings: Settings, *, size: int | None = None, max_idle: float | None = None
 ) -> AsyncEngine:
@@ -147,6 +151,7 @@ def create_database_engine(
             **OUR_CREATOR,
         },
     )
+    _engines.add(engine.sync_engine)
     event.listen(engine.sync_engine, "checkout", _reject_lost_connection)
     event.listen(engine.sync_engine, "handle_error", _leave_read_only_server)
     event.listen(engine.sync_engine, "connect", _trace_connection)
@@ -182,6 +187,12 @@ def _get_options(is_pooled: bool, **server_settings: str) -> dict[str, Any]:
     if is_pooled:
         return dict(POOLER_OPTIONS)
     return {**CONNECT_OPTIONS, "server_settings": {**CONNECTION_SETTINGS, **server_settings}}
+
+
+def has_open_transaction() -> bool:
+    """Return whether a connection of a pool for commands of this process is in use."""
+    pools: list[Any] = [engine.pool for engine in _engines]
+    return any(pool.checkedout() for pool in pools)
 
 
 def report_pool_usage(engine: AsyncEngine) -> None:

@@ -1,0 +1,67 @@
+"""Search all objects of a process for garbage while it has no open transaction.
+
+A search visits every object. With ten thousand streams it takes a second of CPU, and on a busy
+machine many seconds: PostgreSQL ends a transaction that is idle for so long, and its request would
+fail. So Python searches only new objects by itself, and the event loop starts the full search.
+"""
+
+import asyncio
+import gc
+import sys
+from collections.abc import Callable
+
+IS_INCREMENTAL = sys.version_info >= (3, 14)
+"""Whether Python divides the full search into short ones."""
+
+GROWTH = 1.25  # of the number of objects after which a search is due, as in Python
+MIN_SIZE = 200_000  # objects, whose search takes a tenth of a second
+NEVER = 2**31 - 1
+CHECK_INTERVAL = 0.25  # seconds
+RETRY_INTERVAL = 0.01  # seconds, while a search is due and a transaction is open
+
+
+class FullCollections:
+    """The full searches of this process, which `has_transaction` can delay."""
+
+    def __init__(self, has_transaction: Callable[[], bool]) -> None:
+        self._has_transaction = has_transaction
+        self._size = MIN_SIZE  # objects after the last search
+        self._passes = 0  # searches of new objects until the last look at the size
+        self._min_passes = NEVER
+        self._is_due = False
+
+    def start(self) -> None:
+        """Search whenever it is due, in the running event loop."""
+        if IS_INCREMENTAL:
+            return
+        first, second, self._min_passes = gc.get_threshold()
+        gc.set_threshold(first, second, NEVER)
+        asyncio.get_running_loop().call_later(CHECK_INTERVAL, self._check_again)
+
+    def collect_if_due(self) -> bool:
+        """Search if that is due and possible; return whether it is due and has to wait.
+
+        It waits for transactions until as many objects have been added again.
+        """
+        passes = gc.get_count()[2]
+        if not self._is_due:
+            if passes - self._passes <= self._min_passes:
+                return False
+            self._passes = passes
+            self._is_due = _count_old_objects() > self._size * GROWTH
+            if not self._is_due:
+                return False
+        if passes <= 2 * self._passes and self._has_transaction():
+            return True
+        gc.collect()
+        self._size = max(_count_old_objects(), MIN_SIZE)
+        self._passes, self._is_due = 0, False
+        return False
+
+    def _check_again(self) -> None:
+        delay = RETRY_INTERVAL if self.collect_if_due() else CHECK_INTERVAL
+        asyncio.get_running_loop().call_later(delay, self._check_again)
+
+
+def _count_old_objects() -> int:
+    return len(gc.get_objects(generation=2))
