@@ -43,7 +43,22 @@ Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 
 
 class InvalidSetting(Exception):
-    """A setting is invalid. The text is one sentence that names the setting."""
+    """Settings are invalid. The text has one line for each, a sentence that names it."""
+
+
+FAULT_TEXTS = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be {expected}",
+    "string_too_long": "must have at most {max_length} characters",
+    "value_error": "{error}",
+}
+"""The texts for the types of errors of pydantic, which complete a sentence with the setting."""
 
 
 class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_errors=True):
@@ -148,10 +163,7 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
             _check_secrets_dir(secrets)
             return _EnvironmentSettings(_env_file=file, _secrets_dir=secrets, **given)
         except ValidationError as error:
-            fault = error.errors(include_input=False, include_url=False)[0]
-            name = str(fault["loc"][0]).upper() if fault["loc"] else "A setting"
-            text = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            raise InvalidSetting(f"{name} {text.strip('.')}.") from None
+            raise InvalidSetting("\n".join(_describe_faults(error))) from None
         except SettingsError as error:
             raise InvalidSetting(f"A file in {secrets} is not valid: {error.__cause__}.") from None
 
@@ -264,6 +276,25 @@ class _EnvironmentSettings(BaseSettings, Settings, extra="ignore", env_file_enco
             for name, value in given.items()
             if value != "" or name.startswith("security_header_")
         }
+
+
+def _format(value: object) -> str:
+    """Return a limit, the names of choices, or the text of an error."""
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else str(value)
+    return value.replace("'", "") if isinstance(value, str) else str(value)
+
+
+def _describe_faults(error: ValidationError) -> list[str]:
+    """Return a sentence for each setting that is not valid."""
+    sentences: dict[str, str] = {}
+    for fault in error.errors(include_input=False, include_url=False):
+        if fault["type"] == "default_factory_not_called":  # it needs a setting that is not valid
+            continue
+        name, text = str(fault["loc"][0]).upper(), FAULT_TEXTS.get(fault["type"], "is not valid")
+        text = text.format(**{key: _format(value) for key, value in fault.get("ctx", {}).items()})
+        sentences[name] = f"{name} {text.strip('.')}."
+    return list(sentences.values())
 
 
 def _check_env_file(file: Path) -> None:
