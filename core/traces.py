@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from dotenv import dotenv_values
 
-from core.config.installation import find_settings_file
+from core.config.installation import find_secrets_dir, find_settings_file
 
 PREFIX = "OTEL_"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -81,8 +81,8 @@ _tracer: Tracer | None = None
 
 
 def start_tracing() -> None:
-    """Record traces from now on, if the environment or the file of settings names a receiver."""
-    given = dotenv_values(find_settings_file(), interpolate=False) | os.environ
+    """Record traces from now on, if the settings name a receiver."""
+    given = _read_secrets() | dotenv_values(find_settings_file(), interpolate=False) | os.environ
     if not is_configured(given):
         return
     for name, value in given.items():
@@ -94,6 +94,20 @@ def start_tracing() -> None:
         log.warning("No traces are recorded: %s. See docs/monitoring.md.", error)
     else:
         set_tracer(tracer)
+
+
+def _read_secrets() -> dict[str, str | None]:
+    """Return the settings of OpenTelemetry in the folder of secrets."""
+    folder = find_secrets_dir()
+    paths = folder.iterdir() if folder is not None and folder.is_dir() else ()
+    given: dict[str, str | None] = {}
+    for path in paths:
+        if path.name.upper().startswith(PREFIX) and path.is_file():
+            try:
+                given[path.name.upper()] = path.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                log.warning("The setting in %s cannot be read: %s.", path, error)
+    return given
 
 
 def is_configured(given: Mapping[str, str | None]) -> bool:

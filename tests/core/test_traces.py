@@ -88,16 +88,27 @@ def test_the_standard_settings_decide(given: dict[str, str], *, expected: bool) 
     assert traces.is_configured(given) == expected
 
 
+@pytest.mark.parametrize("is_secret", [False, True])
 def test_missing_packages_are_named_and_the_server_starts(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    *,
+    is_secret: bool,
 ) -> None:
     monkeypatch.setenv("MC_ENV_FILE", "/dev/null")
-    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    if is_secret:
+        (tmp_path / "otel_traces_exporter").write_text("otlp\n")
+        (tmp_path / "otel_exporter_otlp_headers").write_bytes(b"\xff")
+        monkeypatch.setenv("MC_SECRETS_DIR", str(tmp_path))
+    else:
+        monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
     monkeypatch.delitem(sys.modules, "core.open_telemetry")
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with caplog.at_level(logging.WARNING, logger="mission_control.traces"):
         traces.start_tracing()
     assert "docs/monitoring.md" in caplog.text
+    assert ("otel_exporter_otlp_headers cannot be read" in caplog.text) == is_secret
     with traces.trace("nothing"):
         pass
 
