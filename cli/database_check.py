@@ -6,11 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
-
 from cli.command import CommandError
 from core.config.settings import Settings
-from core.db.engine import connect_directly
+from core.db.engine import CONNECTION_ERRORS, connect_directly
 from core.db.pooler import (
     NOT_DIRECT,
     find_pooler_problem,
@@ -19,12 +17,6 @@ from core.db.pooler import (
 )
 
 MIN_VERSION = 15  # of PostgreSQL
-CONNECTION_ERRORS = (
-    OSError,
-    ValueError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresError,
-)
 
 
 async def check_connections(settings: Settings) -> None:
@@ -59,7 +51,7 @@ def _explain_errors(setting: str, dsn: str) -> Generator[None]:
     """Raise the errors of a connection as CommandError with the name of the setting."""
     try:
         yield
-    except CONNECTION_ERRORS as error:
+    except (*CONNECTION_ERRORS, ValueError) as error:
         reason = str(error) or type(error).__name__
         if isinstance(error, ssl.SSLCertVerificationError):
             reason = f"its certificate is not accepted: {error.verify_message.rstrip('.')}"

@@ -115,7 +115,7 @@ async def _wait_for_any(events: Sequence[asyncio.Event], seconds: float) -> None
             wait.cancel()
 
 
-CONNECTION_ERRORS = (
+OUTAGE_ERRORS = (
     OSError,
     TimeoutError,
     NoFreeConnection,
@@ -144,7 +144,7 @@ def is_connection_lost(error: BaseException | None) -> bool:
         return True
     while error is not None:
         if (
-            isinstance(error, CONNECTION_ERRORS)
+            isinstance(error, OUTAGE_ERRORS)
             or getattr(error, "sqlstate", None) in UNAVAILABLE_CODES
         ):
             return True

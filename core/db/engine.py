@@ -92,6 +92,10 @@ STATEMENT_CACHE = {
 """Options of asyncpg. SQLAlchemy's session keeps its own statements prepared besides."""
 
 
+CONNECTION_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
+"""What is raised where a connection is opened and used; OSError is also TimeoutError."""
+
+
 async def open_connection(*arguments: Any, **options: Any) -> asyncpg.Connection:
     """Connect as asyncpg does. Raises ConnectionError if the server is not the primary."""
     try:

@@ -12,24 +12,16 @@ from collections import defaultdict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
-import asyncpg
-
-from core.db.engine import connect_directly
+from core.db.engine import CONNECTION_ERRORS, connect_directly
 from core.db.pooler import NOT_DIRECT, is_pooler
 
 CHANNEL = "mission_control"  # the payload is a topic; PostgreSQL delivers it at commit
-ANSWER_TIMEOUT = 10.0  # seconds
 RECONNECT_DELAY = 0.5  # seconds
 KEEPALIVE_INTERVAL = 30.0  # seconds between two checks of the connection
 """A server that stops or ends the session closes the connection, and is noticed at once. This check
 finds connections that a network has dropped silently, where the system does not notice it."""
+KEEPALIVE_TIMEOUT = 10.0  # seconds until the answer
 OUTAGE_DELAY = 5.0  # seconds until a lost connection is an outage
-
-CONNECTION_ERRORS = (
-    OSError,  # also TimeoutError
-    asyncpg.InterfaceError,
-    asyncpg.PostgresError,
-)
 
 Handler = Callable[[str | None], None]
 """Receives the part of a topic after the colon, or None if notifications may have been missed."""
@@ -111,7 +103,7 @@ class PostgresListener:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(lost.wait(), KEEPALIVE_INTERVAL)
                     return
-                await connection.execute("select 1", timeout=ANSWER_TIMEOUT)
+                await connection.execute("select 1", timeout=KEEPALIVE_TIMEOUT)
         finally:
             connection.terminate()
 
