@@ -27,6 +27,7 @@ WRITERS = 16  # on as many boards
 PROCESSES = (1, 2, 4)
 ROUNDS = 3
 SAMPLE_INTERVAL = 0.05  # seconds
+ANSWER_TIMEOUT = 60.0  # seconds; a server that takes longer hangs
 GOAL = 0.95
 WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
 
@@ -118,10 +119,11 @@ async def _write(server: ServerProcess, data: Dataset, board: str, until: float)
             *(f"{name}: {value}" for name, value in USER),
         ]
         writer.write("\r\n".join([*head, "", body]).encode())
-        received = (await reader.readuntil(b"\r\n\r\n")).lower()
-        assert received.startswith(b"http/1.1 200 "), received
-        length = received.partition(b"content-length: ")[2].partition(b"\r\n")[0]
-        await reader.readexactly(int(length))
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            received = (await reader.readuntil(b"\r\n\r\n")).lower()
+            assert received.startswith(b"http/1.1 200 "), received
+            length = received.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            await reader.readexactly(int(length))
         done += 1
     writer.close()
     return done
