@@ -1,4 +1,4 @@
-"""Ten thousand event streams through nginx."""
+"""Ten thousand event streams through nginx, and the stop of their server."""
 
 import asyncio
 import re
@@ -35,8 +35,9 @@ async def test_nginx_carries_ten_thousand_streams(tmp_path: Path) -> None:
             await asyncio.to_thread(api.call, "POST", f"/boards/{board}/tasks", title="Sail")
             async with asyncio.timeout(TIMEOUT):
                 await asyncio.gather(*[reader.readuntil(b"Sail") for reader, _ in streams])
-            for _, writer in streams:
-                writer.transport.abort()
+        proxied.server.stop()  # while the streams are open, and nobody reads them
+        for _, writer in streams:
+            writer.transport.abort()
 
 
 async def open_stream(
