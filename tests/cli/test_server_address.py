@@ -68,7 +68,9 @@ def test_a_server_without_a_data_folder_starts(folder: Path) -> None:
         assert find_address(folder / "missing") is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "8123", '{"port": "x"}', '{"host": "h"}', BAD_URL])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "8123", '{"port": "x"}', '{"host": "h"}', BAD_URL]
+)
 def test_a_damaged_address_is_ignored(folder: Path, content: str) -> None:
     with publish_address(Settings(data_dir=folder, port=8123)):
         (folder / FILE_NAME).write_text(content)
