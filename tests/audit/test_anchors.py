@@ -1,7 +1,8 @@
 """Old records are dropped only behind an anchor, and only with an intact export of them."""
 
 import argparse
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -256,3 +257,32 @@ async def test_the_anchor_is_deleted_with_the_chain_of_a_deleted_organization(
         await session.execute(text("delete from organizations where id = :id"), {"id": chain})
         assert await session.scalar(select(func.delete_audit_chain(chain, 30)))
     assert await list_anchors(isolated_transaction) == []
+
+
+@pytest.mark.parametrize("last", [OLD, 2**40, None])
+async def test_without_a_hash_the_database_drops_nothing(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, chain: UUID, last: Any
+) -> None:
+    owner = await asyncpg.connect(isolated_settings.dsn)
+    with pytest.raises(asyncpg.RaiseError, match="does not have this hash"):
+        await owner.execute(DROP, chain, last, None)
+    await owner.close()
+    assert len(await list_records(isolated_transaction, organization_id=chain)) == OLD + NEW
+
+
+async def test_an_export_and_its_name_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    sync = os.fsync
+
+    def record(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    async def generate() -> AsyncGenerator[bytes]:
+        yield b"line"
+
+    monkeypatch.setattr(os, "fsync", record)
+    await audit_command._write_file(tmp_path / "old.jsonl", generate())
+    assert synced == [tmp_path / "old.jsonl.part", tmp_path]
