@@ -4,7 +4,7 @@ import os
 import sys
 from importlib import import_module
 
-from core.config.installation import COMMAND, IS_CHECKOUT
+from core.config.paths import COMMAND, IS_CHECKOUT
 from core.version import VERSION
 
 COMMANDS = {

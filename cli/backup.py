@@ -15,7 +15,7 @@ from cli.command import (
     run_as_script,
     run_command,
 )
-from core.config.installation import COMMAND
+from core.config.paths import COMMAND
 from core.config.settings import Settings
 
 

@@ -12,7 +12,7 @@ from typing import NoReturn, TextIO
 
 from cli.command import CommandError
 from cli.install import UPDATE_FILE, UPDATE_FOLDER
-from core.config.installation import PROJECT_ROOT
+from core.config.paths import PROJECT_ROOT
 
 RUN = PROJECT_ROOT / "run"
 PROCESSES_FILE = UPDATE_FOLDER / "processes"  # locked by all processes, and by an update

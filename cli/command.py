@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from core.config.installation import COMMAND, find_data_dir
+from core.config.paths import COMMAND, find_data_dir
 from core.config.settings import InvalidSetting, Settings
 
 

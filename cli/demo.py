@@ -21,7 +21,7 @@ from cli.command import (
 )
 from cli.demo_agents import AgentScript, LeadScript, SoloWorkerScript, WorkerScript
 from cli.demo_content import DEMO_BOARDS, ORGANIZATION
-from core.config.installation import COMMAND
+from core.config.paths import COMMAND
 from core.config.settings import Settings
 
 if TYPE_CHECKING:

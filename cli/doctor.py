@@ -18,7 +18,7 @@ from cli.command import (
     run_as_script,
     run_command,
 )
-from core.config.installation import COMMAND, IS_CHECKOUT
+from core.config.paths import COMMAND, IS_CHECKOUT
 from core.config.settings import InvalidSetting, Settings
 from core.text import to_one_line
 from embedded_postgres.data_location import PostgresStartError

@@ -25,7 +25,7 @@ from cli.command import (
     run_command,
 )
 from cli.database import open_database
-from core.config.installation import COMMAND, PROJECT_ROOT
+from core.config.paths import COMMAND, PROJECT_ROOT
 from core.config.settings import Settings
 from core.db.engine import create_direct_engine
 from core.version import VERSION

@@ -6,7 +6,7 @@ import signal
 from contextlib import suppress
 
 from cli.command import CommandError, print_line
-from core.config.installation import COMMAND
+from core.config.paths import COMMAND
 from core.config.settings import Settings
 
 RESTART_DELAY = 5.0  # seconds before a failed worker starts again

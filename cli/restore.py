@@ -29,7 +29,7 @@ from cli.postgres_programs import (
     get_database_name,
     replace_database_name,
 )
-from core.config.installation import COMMAND
+from core.config.paths import COMMAND
 from core.config.settings import Settings
 from core.db.engine import connect_directly
 from services.audit import AuditAction

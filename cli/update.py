@@ -34,7 +34,7 @@ from cli.migrate import get_compatible_since, get_revisions, parse_version
 from cli.postgres_programs import get_database_name
 from cli.restore import OTHER_CONNECTIONS_QUERY
 from cli.server_address import ServerAddress, find_address
-from core.config.installation import COMMAND, PROJECT_ROOT
+from core.config.paths import COMMAND, PROJECT_ROOT
 from core.config.settings import Settings
 from core.db.engine import connect_directly
 from core.version import VERSION

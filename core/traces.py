@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from dotenv import dotenv_values
 
-from core.config.installation import find_secrets_dir, find_settings_file
+from core.config.paths import find_secrets_dir, find_settings_file
 
 PREFIX = "OTEL_"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.config.installation import COMMAND
+from core.config.paths import COMMAND
 from core.config.settings import Settings
 from core.db.engine import READ_ONLY, TransactionFactory, is_temporary_error
 from core.db.listen import PostgresListener

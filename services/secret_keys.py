@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.config.installation import COMMAND
+from core.config.paths import COMMAND
 from core.db.engine import TransactionFactory
 from core.security.encryption import DecryptionError, SecretCipher, get_key_id
 from models import (

@@ -24,7 +24,7 @@ from pydantic.functional_validators import AfterValidator
 from pydantic_settings import BaseSettings, NoDecode, SettingsError
 
 from core.config import parsers as values
-from core.config.installation import find_data_dir, find_secrets_dir, find_settings_file
+from core.config.paths import find_data_dir, find_secrets_dir, find_settings_file
 
 MIN_KEY_LENGTH = 32  # characters of SECRET_KEY and METRICS_TOKEN
 MIN_TOKEN_LENGTH = 50  # characters of LOCAL_AUTH_TOKEN (contract, 1.14)

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, update
 
 from cli.__main__ import main
 from core.clock import now
-from core.config.installation import PROJECT_ROOT
+from core.config.paths import PROJECT_ROOT
 from core.config.settings import Settings
 from core.security.secrets import hash_password
 from core.version import VERSION

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from core.config.installation import COMMAND
+from core.config.paths import COMMAND
 from core.errors import AppError, TooMany
 from core.http.middleware import log_error, request_id
 from core.http.request import STATUS_CODES, open_reader
