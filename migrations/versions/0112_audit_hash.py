@@ -9,7 +9,8 @@ branch_labels = None
 depends_on = None
 
 DROP_RECORDS = """
-create or replace function drop_audit_records(chain uuid, through bigint, expected varchar) returns bigint
+create or replace function drop_audit_records(chain uuid, through bigint, expected varchar)
+    returns bigint
     language plpgsql security definer
     set search_path to pg_catalog, public, pg_temp
     as $$
