@@ -13,6 +13,7 @@ from tests.support.page_checks import (
 )
 from tests.support.tiers import select_options
 
+FIRST_ANSWERS = 15  # of each agent, before the page is opened
 MAX_ANSWERS = 100  # of two agents; they are held long before
 
 
@@ -60,6 +61,9 @@ async def test_two_agents_in_a_loop_are_held_and_released(site: LiveSite) -> Non
     path = f"/boards/{board['id']}"
     task = site.create_task(board, "Count")
     comments = f"/agent{path}/tasks/{task['id']}/comments"
+    for _ in range(FIRST_ANSWERS):
+        one.call("POST", comments, message="@pong your turn")
+        two.call("POST", comments, message="@ping your turn")
     async with site.open_page(path) as page:
         await expect(page.locator("#live[data-state=live]")).to_be_visible()
         for _ in range(MAX_ANSWERS):

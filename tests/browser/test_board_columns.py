@@ -3,26 +3,29 @@
 from typing import Any
 
 from playwright.async_api import Locator, Page, expect
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tasks import CARDS_IN_COLUMN
+from tests.support.board_rows import add_tasks
 from tests.support.live_site import LiveSite
 
 MORE = 5
 
 
-def create_long_column(site: LiveSite, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Create a board with more cards than its column shows at first; return the newest first."""
-    board = site.create_board(name)
+async def add_long_column(database: AsyncEngine, board: dict[str, Any]) -> list[dict[str, str]]:
+    """Add more cards to a board than its column shows at first; return the newest first."""
     titles = [f"Task {number}" for number in range(CARDS_IN_COLUMN + MORE)]
-    return board, [site.create_task(board, title) for title in titles][::-1]
+    return (await add_tasks(database, board, titles))[::-1]
 
 
 def cards(page: Page) -> Locator:
     return page.locator("#column-inbox .card")
 
 
-async def test_a_column_loads_its_further_cards_when_it_is_scrolled(site: LiveSite) -> None:
-    board, tasks = create_long_column(site, "Scrolled")
+async def test_a_column_loads_its_further_cards_when_it_is_scrolled(
+    site: LiveSite, database: AsyncEngine, board: dict[str, Any]
+) -> None:
+    tasks = await add_long_column(database, board)
     async with site.open_page(f"/boards/{board['id']}") as page:
         await expect(cards(page)).to_have_count(CARDS_IN_COLUMN)
         heading = page.locator("#column-inbox h2")
@@ -43,8 +46,10 @@ async def test_a_column_loads_its_further_cards_when_it_is_scrolled(site: LiveSi
         assert abs((await oldest.bounding_box() or {})["y"] - top) < 2  # and does not jump
 
 
-async def test_the_keyboard_reaches_cards_that_are_not_loaded(site: LiveSite) -> None:
-    board, tasks = create_long_column(site, "By keyboard")
+async def test_the_keyboard_reaches_cards_that_are_not_loaded(
+    site: LiveSite, database: AsyncEngine, board: dict[str, Any]
+) -> None:
+    tasks = await add_long_column(database, board)
     async with site.open_page(f"/boards/{board['id']}") as page:
         last = page.locator(f"#task-{tasks[CARDS_IN_COLUMN - 1]['id']} h3 a")
         await last.focus()
@@ -69,10 +74,11 @@ async def test_a_long_title_leaves_the_other_columns_of_the_list_visible(site: L
         await expect(last).to_be_in_viewport(ratio=1)
 
 
-async def test_rows_of_the_list_that_were_loaded_stay_in_live_changes(site: LiveSite) -> None:
-    board = site.create_board("Listed")
+async def test_rows_of_the_list_that_were_loaded_stay_in_live_changes(
+    site: LiveSite, database: AsyncEngine, board: dict[str, Any]
+) -> None:
     titles = [f"Task {number:03}" for number in range(2 * CARDS_IN_COLUMN + MORE)]
-    made = [site.create_task(board, title) for title in titles]
+    made = await add_tasks(database, board, titles)
     async with site.open_page(f"/boards/{board['id']}?view=list&sort=title") as page:
         rows = page.locator("#board-view tr[data-task]")
         await expect(rows).to_have_count(CARDS_IN_COLUMN)

@@ -4,7 +4,9 @@ import re
 from typing import Any
 
 from playwright.async_api import Locator, Page, expect
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.board_rows import add_tasks
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, choose, overflows_horizontally
 
@@ -178,10 +180,9 @@ async def test_the_drawer_leads_to_the_next_task_of_the_view(site: LiveSite) -> 
 
 
 async def test_everything_that_matches_is_selected_and_changed_with_one_undo(
-    site: LiveSite,
+    site: LiveSite, database: AsyncEngine, board: dict[str, Any]
 ) -> None:
-    board = site.create_board("All of it")
-    made = [site.create_task(board, f"Pot {number}") for number in range(55)]
+    made = await add_tasks(database, board, [f"Pot {number}" for number in range(55)])
     other = site.create_task(board, "Other")
     async with site.open_page(f"/boards/{board['id']}?view=list&q=Pot") as page:
         bar, everything = page.locator("#bulk"), page.locator("[data-pick-matching]")

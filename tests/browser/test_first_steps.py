@@ -26,7 +26,10 @@ async def fill(page: Page, **fields: str) -> None:
 
 
 async def looks_well(page: Page) -> None:
-    """No fault that axe finds, in either theme, and nothing that scrolls sideways."""
+    """No fault that axe finds, and nothing that scrolls sideways.
+
+    The pages that can also be opened later are checked by tests/browser/pages.
+    """
     await page.wait_for_load_state()
     for theme in select_options(await page.title(), THEMES):
         await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
@@ -40,7 +43,6 @@ async def first_steps(page: Page, installation: Installation) -> tuple[str, str]
     await looks_well(page)
     await fill(page, **OWNER)
     await page.get_by_role("button", name="Become the owner").click()
-    await looks_well(page)
     await fill(page, name="Tern")
     await page.get_by_role("button", name="Save and continue").click()
     await page.locator("#board-about summary").click()
@@ -58,7 +60,6 @@ async def first_steps(page: Page, installation: Installation) -> tuple[str, str]
     board = re.search(r"/boards/([0-9a-f-]{36})", await page.content())
     assert token
     assert board
-    await looks_well(page)
     return board[1], token[0]
 
 
@@ -80,7 +81,6 @@ async def _hour(
     await expect(tab.get_by_text("Juniper is connected.")).to_be_visible()
     await tab.get_by_role("link", name="Open the board").click()
     await expect(tab.get_by_role("heading", level=1)).to_have_text("Launch")
-    await looks_well(tab)
 
     await _closed_door(browser, installation)
     assert [one["id"] for one in agent.call("GET", "/agent/boards")["items"]] == [board_id]
@@ -96,7 +96,6 @@ async def _hour(
     await expect(drawer.get_by_role("heading", name=task["title"])).to_be_visible()
     agent.call("POST", f"{path}/comments", message="I begin with the **outline**.")
     await expect(drawer.get_by_text("I begin with the outline.")).to_be_visible()
-    await looks_well(tab)
 
     answer = agent.client.patch(path, json={"status": "done"})
     assert answer.status_code == 409
@@ -120,7 +119,6 @@ async def _hour(
     await expect(tab).to_have_title(re.compile(r"^\(1\)"))
 
     await tab.goto("/approvals")
-    await looks_well(tab)
     await tab.get_by_role("button", name=APPROVE).first.click()
     await expect(tab.locator("#toasts [data-undo]")).to_be_visible()
     await _settled(agent, board, approval["id"])
@@ -137,7 +135,6 @@ async def _closed_door(browser: Browser, installation: Installation) -> None:
     for address in (installation.link, "/first-run", "/sign-in", "/welcome", "/"):
         await page.goto(address)
         await expect(page.get_by_role("button", name="Become the owner")).to_have_count(0)
-    await looks_well(page)
     await context.close()
 
 

@@ -1,7 +1,7 @@
 """Large boards, conversations and texts, and unusual scripts, in a browser of each size."""
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from core.clock import now
 from core.fields import MAX_TEXT_LENGTH
-from models import Board, Comment, Status, Task, new_id
-from tests.support.board_rows import make_task
+from models import Comment, new_id
+from tests.support.board_rows import add_tasks
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     PHONE,
@@ -32,15 +32,6 @@ RULES = ("aria-required-children", "aria-valid-attr-value", "duplicate-id-aria",
 async def session(database: AsyncEngine) -> AsyncIterator[AsyncSession]:
     async with AsyncSession(database, expire_on_commit=False) as session:
         yield session
-
-
-async def add_tasks(session: AsyncSession, board: dict[str, Any], count: int) -> Sequence[Task]:
-    """Add tasks with numbered titles to the Inbox of a board."""
-    async with session.begin():
-        stored = await session.get_one(Board, UUID(board["id"]))
-        made = [make_task(stored, f"Card {number}", status=Status.INBOX) for number in range(count)]
-        session.add_all(made)
-    return made
 
 
 async def add_comments(session: AsyncSession, task: dict[str, Any], count: int) -> list[Comment]:
@@ -66,8 +57,10 @@ def conversation(page: Page) -> Any:
 
 
 @in_sizes(WIDE, PHONE)
-async def test_a_column_shows_five_hundred_cards(site: LiveSite, session, board, size: Any) -> None:
-    tasks = await add_tasks(session, board, CARDS)
+async def test_a_column_shows_five_hundred_cards(
+    site: LiveSite, database: AsyncEngine, board, size: Any
+) -> None:
+    tasks = await add_tasks(database, board, [f"Card {number}" for number in range(CARDS)])
     async with site.open_page(f"/boards/{board['id']}?limit={CARDS}", viewport=size) as page:
         cards = page.locator("#column-inbox .card")
         await expect(cards).to_have_count(CARDS)
@@ -75,9 +68,8 @@ async def test_a_column_shows_five_hundred_cards(site: LiveSite, session, board,
         assert await list_axe_violations(page, *RULES) == []
         await expect(page.locator("#column-inbox .count").first).to_have_text(str(CARDS))
 
-        change = {"title": "Another title"}
-        site.update_task(board, {"id": str(tasks[CARDS // 2].id)}, **change)
-        card = page.locator(f"#task-{tasks[CARDS // 2].id}")
+        site.update_task(board, tasks[CARDS // 2], title="Another title")
+        card = page.locator(f"#task-{tasks[CARDS // 2]['id']}")
         await expect(card).to_contain_text("Another title")
         await expect(cards).to_have_count(CARDS)
         await card.get_by_role("link").first.click()
