@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from tests.support.full_site import CheckedPage, FullSite
 from tests.support.page_checks import WIDE, choose
 from tests.support.site_objects import LONG_WORD
-from tests.support.tiers import select_options
+from tests.support.tiers import repetition, select_options
 
 
 async def _open_drawer(page: Page, ids: dict[str, str]) -> None:
@@ -168,7 +168,13 @@ OPENED: dict[str, tuple[str, Act]] = {
 }
 
 
-@pytest.mark.parametrize("name", OPENED)
+REPEATED = {"the palette", "questions that are ticked", "agents to link"}
+"""What is also checked with others, or in tests/browser/test_search.py."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=repetition if one in REPEATED else ()) for one in OPENED]
+)
 async def test_dialogs_menus_and_toasts_are_accessible(world: FullSite, name: str) -> None:
     address, act = OPENED[name]
 

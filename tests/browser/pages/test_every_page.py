@@ -6,28 +6,33 @@ import pytest
 
 from tests.support.full_site import CheckedPage, FullSite
 from tests.support.live_site import LiveSite
-from tests.support.page_addresses import NON_PAGES, OTHER_PAGES, PAGES, PUBLIC_PAGES
+from tests.support.page_addresses import NON_PAGES, OTHER_PAGES, PAGES, PUBLIC_PAGES, REPEATED
 from tests.support.page_checks import new_context, overflows_horizontally
 from tests.support.page_routes import list_routes
+from tests.support.tiers import repetition
 
 REPEATED_ELEMENTS = {"/docs": "details.operation"}  # 500 operations and models
 
+ADDRESSES = [
+    pytest.param(one, marks=repetition if one in REPEATED else ())
+    for one in chain.from_iterable(PAGES.values())
+]
 FILTERED_PAGES = [
     "/approvals",
-    "/approvals?state=decided",
+    pytest.param("/approvals?state=decided", marks=repetition),
     "/activity",
-    "/activity?board={board}",
+    pytest.param("/activity?board={board}", marks=repetition),
     "/agents",
     "/audit",
-    "/boards",
+    pytest.param("/boards", marks=repetition),
     "/boards/{board}",
     "/boards/{board}?view=list",
     "/dashboard",
-    "/groups",
-    "/gateways",
+    pytest.param("/groups", marks=repetition),
+    pytest.param("/gateways", marks=repetition),
     "/search?q=port",
-    "/souls",
-    "/tags",
+    pytest.param("/souls", marks=repetition),
+    pytest.param("/tags", marks=repetition),
 ]
 
 LIST_BAD_CONTROLS = """() => {
@@ -56,7 +61,12 @@ def test_the_page_list_contains_every_route() -> None:
     assert found == {*PAGES, *PUBLIC_PAGES, *NON_PAGES}
 
 
-@pytest.mark.parametrize("address", [*chain.from_iterable(PAGES.values())])
+def test_every_page_has_an_address_that_every_run_opens() -> None:
+    assert {*chain.from_iterable(PAGES.values())} >= REPEATED
+    assert not [page for page, addresses in PAGES.items() if REPEATED.issuperset(addresses)]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
 async def test_a_page_is_accessible_and_has_no_errors(world: FullSite, address: str) -> None:
     await world.visit(address)
 
