@@ -24,7 +24,7 @@ from tests.support.live_site import LiveSite, headline
 from tests.support.tiers import IS_COMPLETE_RUN
 
 SEED_VARIABLE = "INBOX_KEYS_SEED"  # repeats the presses of a failed run
-PRESSES, MIN_DECISIONS = (1_000, 25) if IS_COMPLETE_RUN else (100, 3)
+PRESSES, MIN_DECISIONS = (1_000, 25) if IS_COMPLETE_RUN else (50, 2)
 MAX_PRESSES = 4 * PRESSES  # until there are MIN_DECISIONS
 FIRST_REQUESTS = 60
 WEIGHTS = {
