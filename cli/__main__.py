@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": "fill an organization with a demo and run it; --clean removes it",
     "backup": "write all data into a file",
     "restore": "replace all data by that of a file",
+    "import-original": "import the organizations of the original Mission Control",
     "address": "print or change the address that people and agents use; --yes does not ask",
     "link": "print a new link for the first owner",
     "password": "print a link for a user who cannot sign in to choose another password",
@@ -34,7 +35,7 @@ if IS_CHECKOUT:  # a wheel contains neither these nor what they need
 
 LONG_RUNNING = {"serve", "demo", "worker"}
 
-COMMAND_LIST = "\n".join(f"  {name:13} {summary}" for name, summary in COMMANDS.items())
+COMMAND_LIST = "\n".join(f"  {name:15} {summary}" for name, summary in COMMANDS.items())
 
 HELP = f"""\
 usage: {COMMAND} [COMMAND] [OPTIONS]

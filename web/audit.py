@@ -60,6 +60,7 @@ ACTION_TEXTS: Mapping[str, str] = {
     AuditAction.ADDRESS_CHANGED: N_("address changed"),
     AuditAction.KEY_ROTATED: N_("secret key replaced"),
     AuditAction.SECRETS_REMOVED: N_("secrets of a lost key removed"),
+    AuditAction.ORIGINAL_IMPORTED: N_("imported from the original"),
     AuditAction.AUDIT_EXPORTED: N_("audit exported"),
     AuditAction.CHAIN_DELETED: N_("audit of an organization deleted"),
     AuditAction.RECORDS_DROPPED: N_("old audit records dropped"),

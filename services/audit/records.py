@@ -71,6 +71,7 @@ class AuditAction(StrEnum):
     ADDRESS_CHANGED = "installation.address_changed"
     KEY_ROTATED = "installation.key_rotated"
     SECRETS_REMOVED = "installation.secrets_removed"
+    ORIGINAL_IMPORTED = "installation.original_imported"
     CHANNEL_CREATED = "channel.created"
     CHANNEL_UPDATED = "channel.updated"
     CHANNEL_DELETED = "channel.deleted"

@@ -18,7 +18,13 @@ from services.custom_fields.queries import (
     load_field_labels,
     lock_custom_field,
 )
-from services.custom_fields.rules import find_value_error, is_blank, parse_text
+from services.custom_fields.rules import (
+    check_definition,
+    compile_regex,
+    find_value_error,
+    is_blank,
+    parse_text,
+)
 from services.custom_fields.task_values import (
     BoundField,
     bound_fields_query,

@@ -41,6 +41,7 @@ from services.identity.registration import (
     complete_first_run,
     create_first_run_link,
     is_first_run_open,
+    lock_registration,
     register_with_invite,
 )
 from services.identity.sessions import (

@@ -44,4 +44,12 @@ from services.skills.queries import (
     list_skills,
 )
 from services.skills.rules import Installation, SkillState
-from services.skills.sources import is_repository, is_upload
+from services.skills.sources import (
+    build_folder_name,
+    check_skill_url,
+    infer_name,
+    is_repository,
+    is_upload,
+    normalize_branch,
+    normalize_pack_url,
+)
