@@ -1,0 +1,310 @@
+"""What is imported of the original, and what an import leaves as it is."""
+
+import asyncpg
+import pytest
+from sqlalchemy import func, select, text
+
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from core.errors import Invalid
+from core.security.secrets import hash_token
+from models import (
+    Agent,
+    Approval,
+    ApprovalStatus,
+    ApprovalTask,
+    AuditRecord,
+    Board,
+    Comment,
+    Event,
+    ExternalIdentity,
+    Gateway,
+    Invite,
+    Member,
+    Organization,
+    Role,
+    Task,
+    User,
+)
+from openclaw import DeviceIdentity
+from services import audit, counters
+from services.gateways import GatewayConnector
+from services.original import open_original
+from tests.support.original_data import (
+    FIRST_ORGANIZATION,
+    GATEWAY_TOKENS,
+    SECOND_ORGANIZATION,
+)
+from tests.support.original_import import (
+    ISSUER,
+    fetch_content,
+    fetch_ids,
+    read_device_key,
+    run_import,
+)
+from tests.support.secret_key import CIPHER
+
+SAME_TABLES = (
+    *("organizations", "organization_members", "organization_board_access", "board_groups"),
+    *("boards", "organization_invite_board_access", "skill_packs", "gateway_installed_skills"),
+    *("tags", "task_custom_field_definitions", "board_task_custom_fields", "task_dependencies"),
+    *("tag_assignments", "approvals", "board_memory"),
+    *("board_group_memory", "board_onboarding_sessions", "board_webhooks"),
+    "board_webhook_payloads",
+)
+"""The tables of which all rows of the test data come."""
+
+
+async def test_all_that_can_be_used_comes_with_its_ids(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    report = await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        for table in SAME_TABLES:
+            imported = {str(id) for id in await session.scalars(text(f"select id from {table}"))}
+            assert imported == await fetch_ids(original, table), table
+        links = {str(id) for id in await session.scalars(select(ApprovalTask.id))}
+        assert links > await fetch_ids(original, "approval_task_links")  # older ones have no link
+        events = set(await session.scalars(select(Event.id)))
+        assert len(events) == report.written["events and comments"]
+        assert {str(id) for id in events} < await fetch_ids(original, "activity_events")
+        assert set(await session.scalars(select(Comment.id))) < events
+    for kind, read in report.read.items():
+        left = sum(note.count for (of, _), note in report.left.items() if of == kind)
+        known = sum(
+            note.count
+            for (of, reason), note in report.changes.items()
+            if of == kind and reason.startswith("already here")
+        )
+        assert read == report.written[kind] + left + known, kind
+
+
+async def test_counters_and_the_audit_are_right_after_an_import(
+    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+) -> None:
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        assert await counters.repair_counters(session) == []
+        records = [*await session.scalars(select(AuditRecord).order_by(AuditRecord.sequence))]
+        organizations = {*await session.scalars(select(Organization.id))}
+        assert {one.organization_id for one in records} == {None, *organizations}
+        assert {one.action for one in records} == {"installation.original_imported"}
+        [ours] = [one for one in records if one.organization_id is None]
+        assert ours.after is not None
+        assert ours.after["rows"]["tasks"] == await session.scalar(
+            select(func.count()).select_from(Task)
+        )
+        for record in records:
+            assert audit.compute_hash(audit.to_export(record)) == record.hash
+
+
+async def test_a_second_import_changes_nothing(
+    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+) -> None:
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        before = await fetch_content(session)
+    again = await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        assert await fetch_content(session) == before
+    assert again.is_empty
+    assert len(again.present) == 3
+
+
+async def test_a_preview_changes_nothing_and_says_what_the_import_does(
+    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+) -> None:
+    async with isolated_transaction() as session:
+        before = await fetch_content(session)
+    preview = await run_import(isolated_transaction, original_url, isolated_settings, commits=False)
+    async with isolated_transaction() as session:
+        assert await fetch_content(session) == before
+    report = await run_import(isolated_transaction, original_url, isolated_settings)
+    assert (preview.read, preview.written) == (report.read, report.written)
+    assert preview.changes == report.changes
+    assert preview.left == report.left
+
+
+async def test_users_keep_their_sign_in_at_clerk(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    with pytest.raises(Invalid, match="--issuer"):
+        await run_import(isolated_transaction, original_url, isolated_settings, issuer=None)
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    query = (
+        "select distinct users.id, clerk_user_id from users"
+        " join organization_members on user_id = users.id where clerk_user_id like 'user_%'"
+    )
+    expected = {(row["clerk_user_id"], row["id"]) for row in await original.fetch(query)}
+    async with isolated_transaction() as session:
+        identities = [*await session.scalars(select(ExternalIdentity))]
+        assert {(one.subject, one.user_id) for one in identities} == expected
+        assert {one.issuer for one in identities} == {ISSUER}
+        emails = [*await session.scalars(select(User.email).where(User.email.is_not(None)))]
+        assert len({email.lower() for email in emails}) == len(emails)
+        assert await session.scalar(select(func.count()).where(User.is_super_admin)) == 0
+
+
+async def test_the_local_user_is_the_first_owner(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+) -> None:
+    report = await run_import(isolated_transaction, original_url, isolated_settings)
+    assert report.first_organization == FIRST_ORGANIZATION
+    async with isolated_transaction() as session:
+        query = select(Member).join(Member.user).where(User.clerk_user_id == "local-auth-user")
+        roles = [(one.organization_id, one.role) for one in await session.scalars(query)]
+        assert (await audit.find_first_organization_id(session), Role.OWNER) in roles
+
+
+async def make_owner(transaction: TransactionFactory, email: str) -> tuple[User, Organization]:
+    """Create an organization with an owner, beside which one is imported."""
+    async with transaction() as session:
+        at = await session.scalar(select(func.now()))
+        times = {"created_at": at, "updated_at": at}
+        organization = Organization(name="Tern", **times)
+        user = User(clerk_user_id="local-auth-user", email=email, **times)
+        session.add_all([organization, user])
+        await session.flush()
+        rights = {"role": Role.OWNER, "all_boards_read": True, "all_boards_write": True}
+        session.add(Member(organization=organization, user=user, **rights, **times))
+    return user, organization
+
+
+async def test_one_organization_comes_beside_others_and_gets_no_power(
+    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+) -> None:
+    _, ours = await make_owner(isolated_transaction, "olga@example.com")
+    with pytest.raises(Invalid, match="--organization"):
+        await run_import(isolated_transaction, original_url, isolated_settings)
+    with pytest.raises(Invalid, match="2 organizations called Personal"):
+        await run_import(
+            isolated_transaction,
+            original_url,
+            isolated_settings,
+            organization=FIRST_ORGANIZATION,
+        )
+    report = await run_import(
+        isolated_transaction, original_url, isolated_settings, organization=SECOND_ORGANIZATION
+    )
+    assert [*report.organizations.values()] == [SECOND_ORGANIZATION]
+    async with isolated_transaction() as session:
+        assert await session.scalar(select(func.count()).select_from(Organization)) == 2
+        assert await audit.find_first_organization_id(session) == ours.id
+        boards = await session.scalars(select(Board.organization_id))
+        assert {*boards} == {*report.organizations}
+        assert (
+            len([*await session.scalars(select(Member).where(Member.organization_id == ours.id))])
+            == 1
+        )
+        private = await session.scalars(select(Gateway.allows_private))
+        assert set(private) == {False}
+        assert len(report.private_gateways) == 1
+
+
+async def test_an_account_is_not_taken_over_by_its_address(
+    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+) -> None:
+    ours, _ = await make_owner(isolated_transaction, "Dave@Example.com")
+    chosen = {"organization": SECOND_ORGANIZATION}
+    preview = await run_import(
+        isolated_transaction,
+        original_url,
+        isolated_settings,
+        commits=False,
+        matches_emails=True,
+        **chosen,
+    )
+    assert "dave@example.com: is the account here with this address" in preview.accounts
+    await run_import(isolated_transaction, original_url, isolated_settings, **chosen)
+    async with isolated_transaction() as session:
+        organizations = select(Member.organization_id).where(Member.user_id == ours.id)
+        assert len([*await session.scalars(organizations)]) == 1
+        same = select(User).where(func.lower(User.email) == "dave@example.com")
+        [user] = await session.scalars(same)
+        assert user.id == ours.id
+        assert (user.clerk_user_id, user.email) == ("local-auth-user", "Dave@Example.com")
+
+
+async def test_gateways_keep_token_and_device(
+    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+) -> None:
+    key = read_device_key()
+    report = await run_import(isolated_transaction, original_url, isolated_settings, device_key=key)
+    assert report.new_devices == []
+    connector = GatewayConnector.from_settings(isolated_settings, CIPHER)
+    async with isolated_transaction() as session:
+        gateways = {one.name: one for one in await session.scalars(select(Gateway))}
+        for name, token in GATEWAY_TOKENS.items():
+            secrets = connector.decrypt_secrets(gateways[name])
+            assert secrets.token == token
+            assert secrets.device.id == DeviceIdentity(key.seed).id
+        stored = str(await session.scalar(text("select string_agg(g::text, '') from gateways g")))
+    assert not any(token in stored for token in GATEWAY_TOKENS.values())
+
+
+async def test_agents_are_as_their_gateways_have_them(
+    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+) -> None:
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        agents = [*await session.scalars(select(Agent).where(Agent.gateway_id.is_not(None)))]
+        assert agents
+        assert {one.step for one in agents} == {None}  # nothing is written to a gateway
+        assert {one.wants_wake for one in agents} == {False}
+        assert all(one.openclaw_session_id == one.session_key for one in agents if not one.board_id)
+
+
+async def test_approvals_of_the_original_bind_no_content(
+    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+) -> None:
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        approvals = [*await session.scalars(select(Approval))]
+        assert {one.status for one in approvals} == {*ApprovalStatus}
+        assert {(one.requested_hash, one.action_hash) for one in approvals} == {(None, None)}
+        links = [*await session.scalars(select(ApprovalTask))]
+        assert links
+        assert {(one.content, one.content_hash, one.used_at) for one in links} == {(None,) * 3}
+
+
+async def test_open_invitations_keep_their_links(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    tokens = await original.fetch("select id, token from organization_invites")
+    async with isolated_transaction() as session:
+        hashes = {one.id: one.token_hash for one in await session.scalars(select(Invite))}
+    kept = [row for row in tokens if row["id"] in hashes]
+    assert kept
+    assert all(hashes[row["id"]] == hash_token(row["token"]) for row in kept)
+
+
+async def test_another_schema_is_refused(
+    original_url: str, original: asyncpg.Connection, isolated_settings: Settings
+) -> None:
+    await original.execute("alter table tags drop column color")
+    with pytest.raises(Invalid, match="no column color in the table tags"):
+        async with open_original(original_url):
+            pass
+    await original.execute("update alembic_version set version_num = 'f4d2b649e93a'")
+    with pytest.raises(Invalid, match="has the schema f4d2b649e93a"):
+        async with open_original(original_url):
+            pass
+    assert isolated_settings.database_url
+    with pytest.raises(Invalid, match="has the schema"):  # our own database
+        async with open_original(isolated_settings.database_url):
+            pass
+    with pytest.raises(Invalid, match="cannot be opened"):
+        async with open_original("postgresql://nobody@127.0.0.1:1/nothing"):
+            pass

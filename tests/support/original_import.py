@@ -1,0 +1,81 @@
+"""Imports of the stored database of the original into the database of a test."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from core.config.settings import Settings
+from core.db.engine import TransactionFactory
+from services.gateways import GatewayConnector
+from services.original import (
+    DeviceKey,
+    ImportOptions,
+    ImportReport,
+    import_original,
+    open_original,
+)
+from tests.support.original_data import DEVICE_FILE
+from tests.support.secret_key import CIPHER
+
+ISSUER = "https://clerk.example.com"
+TABLES = (
+    "select table_name from information_schema.tables"
+    " where table_schema = 'public' order by table_name"
+)
+
+
+def read_device_key() -> DeviceKey:
+    """Return the identity of the original at its gateways."""
+    key = DeviceKey.find(DEVICE_FILE.read_text())
+    assert key is not None
+    return key
+
+
+async def run_import(
+    transaction: TransactionFactory,
+    original_url: str,
+    settings: Settings,
+    *,
+    commits: bool = True,
+    **options: Any,
+) -> ImportReport:
+    """Import the database at an address, as the command does. By default the issuer is known."""
+    chosen = ImportOptions(**{"issuer": ISSUER, **options})
+    connector = GatewayConnector.from_settings(settings, CIPHER)
+    async with open_original(original_url) as source, transaction() as session:
+        report = await import_original(session, source, chosen, connector, CIPHER)
+        if not commits:
+            await session.rollback()
+        return report
+
+
+async def fetch_content(session: AsyncSession) -> Mapping[str, str | None]:
+    """Return a hash of all rows of each table."""
+    names = [*await session.scalars(text(TABLES))]
+    query = "select md5(string_agg(md5(one::text), '' order by md5(one::text))) from {} one"
+    return {name: await session.scalar(text(query.format(name))) for name in names}
+
+
+async def fetch_ids(connection: asyncpg.Connection, table: str) -> set[str]:
+    """Return the ids of the rows of a table of the original."""
+    return {str(row["id"]) for row in await connection.fetch(f"select id from {table}")}
+
+
+async def insert_copy(
+    connection: asyncpg.Connection, table: str, source_id: object, **values: Any
+) -> str:
+    """Insert a copy of a row of the original with other values, and return its id."""
+    row = await connection.fetchval(
+        f"select to_jsonb(one) from {table} one where id = $1", source_id
+    )
+    copy = {**json.loads(row), **values}
+    new_id: str = copy["id"]
+    await connection.execute(
+        f"insert into {table} select * from json_populate_record(null::{table}, $1::json)",
+        json.dumps(copy),
+    )
+    return new_id
