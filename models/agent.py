@@ -45,6 +45,7 @@ class ProvisioningState:
     step_times: Mapping[str, datetime] = field(default_factory=dict)
     is_without_heartbeat: bool = False  # its entry on the gateway has no heartbeat of ours
     lost_at: datetime | None = None  # when the gateway lost the agent, and it was created again
+    is_imported: bool = False  # its workspace has files that another product has written
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "ProvisioningState":
@@ -60,6 +61,7 @@ class ProvisioningState:
             step_times={step: at for step, at in times.items() if at is not None},
             is_without_heartbeat=bool(stored.get(WITHOUT_HEARTBEAT_KEY)),
             lost_at=_parse_time(stored.get("lost_at")),
+            is_imported=bool(stored.get("imported")),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -72,6 +74,7 @@ class ProvisioningState:
             "done_at": {str(step): at.isoformat() for step, at in self.step_times.items()},
             WITHOUT_HEARTBEAT_KEY: self.is_without_heartbeat,
             "lost_at": self.lost_at and self.lost_at.isoformat(),
+            "imported": self.is_imported,
         }
         return {key: value for key, value in stored.items() if value}
 

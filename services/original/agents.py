@@ -179,7 +179,9 @@ def _build_agent(row: OriginalRow, *, has_gateway: bool) -> dict[str, object]:
         "openclaw_session_id": (session_id or None) if has_gateway else None,
         "generation": int(has_gateway),
         "observed_generation": int(has_gateway),
-        "provisioning_state": ProvisioningState(is_without_heartbeat=has_gateway),
+        "provisioning_state": ProvisioningState(
+            is_without_heartbeat=has_gateway, is_imported=has_gateway
+        ),
     }
     return {
         "name": row.line("name", "Agent", max_length=MAX_AGENT_NAME_LENGTH),

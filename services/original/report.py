@@ -47,4 +47,3 @@ class ImportReport:
     def is_empty(self) -> bool:
         """Whether nothing comes."""
         return not self.written.total()
-

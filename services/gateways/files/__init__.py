@@ -14,6 +14,7 @@ from services.gateways.files.facts import (
     session_key_of,
     workspace_path,
 )
+from services.gateways.files.former_files import FORMER_FILES, list_read_files
 from services.gateways.files.loader import (
     LeadDraft,
     LeadPreview,

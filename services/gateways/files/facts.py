@@ -88,6 +88,7 @@ class AgentFacts:
     person: PersonFacts | None = None
     gateway_name: str = ""
     boards: Sequence[ServedBoard] = ()  # of the gateway, for the agent that manages it
+    is_imported: bool = False  # its workspace has files of the original
 
 
 MAX_KEY_LENGTH = 64  # characters of an agent's id on a gateway

@@ -161,6 +161,7 @@ def _make_facts(
             and board.gateway_id == agent.gateway_id
             and board.organization_id == agent.organization_id
         ],
+        is_imported=agent.provisioning_state.is_imported,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.security.secrets import hash_token, hide_tokens
+from services.gateways.files.former_files import FORMER_FILES, is_replaced
 from services.gateways.files.sanitizer import END_OF_MANAGED_PART
 
 SHARED_FILE = "AGENTS.md"  # has a part of ours and one of the agent
@@ -54,10 +55,13 @@ def plan_files(
     """Return the plans for the files of an agent.
 
     `present` are the contents on the gateway, `written` the digests of what we wrote last, by name.
-    A present file without a digest counts as the gateway's, and is replaced.
+    A present file without a digest counts as the gateway's, and is replaced. Former files that
+    need no change have no plan.
     """
     return [
-        _plan_file(name, text, present.get(name), written.get(name)) for name, text in ours.items()
+        _plan_file(name, text, present.get(name), written.get(name))
+        for name, text in ours.items()
+        if name not in FORMER_FILES or is_replaced(name, present.get(name))
     ]
 
 

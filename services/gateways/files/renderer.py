@@ -23,6 +23,7 @@ from services.gateways.files.facts import (
     PersonFacts,
     quote_path,
 )
+from services.gateways.files.former_files import FORMER_FILES
 from services.gateways.files.sanitizer import (
     END_OF_MANAGED_PART,
     to_fenced_block,
@@ -62,7 +63,8 @@ _environment = ImmutableSandboxedEnvironment(
 def render_files(facts: AgentFacts) -> dict[str, str]:
     """Return the files of an agent by name. The same facts give the same files."""
     files = {name: _render_template(name, facts) for name in FILE_NAMES}
-    return files | {"USER.md": truncate(files["USER.md"], MAX_USER_FILE_LENGTH)}
+    files |= {"USER.md": truncate(files["USER.md"], MAX_USER_FILE_LENGTH)}
+    return files | (FORMER_FILES if facts.is_imported else {})
 
 
 def render_heartbeat(facts: AgentFacts) -> str:

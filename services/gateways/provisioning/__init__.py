@@ -29,6 +29,6 @@ from services.gateways.provisioning.state_machine import (
     provisioning_status,
     step_duration,
 )
-from services.gateways.provisioning.steps import last_written_digests
+from services.gateways.provisioning.steps import last_written_digests, read_file
 from services.gateways.provisioning.store import load_tokens
 from services.gateways.provisioning.workload import get_call_semaphore

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.security.secrets import hash_token
 from models import Agent, ConfigChangeKind, ProvisioningState, ProvisioningStep
-from openclaw import ErrorKind, GatewayClient, GatewayError
+from openclaw import ErrorKind, GatewayClient, GatewayError, is_unsupported_request
 from openclaw import api as gateway_api
 from services import agents
 from services.gateways import files
@@ -152,10 +152,7 @@ async def write_files(context: StepContext) -> StepOutcome:
     """Write the files that differ, except those that the agent has changed."""
     assert context.facts is not None
     ours = files.render_files(context.facts)
-    contents = {
-        name: (await gateway_api.get_agent_file(context.client, context.key, name)).content
-        for name in ours
-    }
+    contents = {name: (await read_file(context.client, context.key, name)).content for name in ours}
     known = context.state.file_digests
     last = last_written_digests(context.agent, contents)
     plans = files.plan_files(ours, contents, last)
@@ -183,6 +180,18 @@ async def write_files(context: StepContext) -> StepOutcome:
         for plan in plans
     }
     return StepDone(replace(context.state, file_digests=digests, kept_files=tuple(kept)))
+
+
+async def read_file(
+    client: GatewayClient, key: str, name: str, *, retry: bool = False
+) -> gateway_api.GatewayFile:
+    """Read a file of an agent. A former file that the gateway does not know is missing."""
+    try:
+        return await gateway_api.get_agent_file(client, key, name, retry=retry)
+    except GatewayError as error:
+        if name in files.FORMER_FILES and is_unsupported_request(error):
+            return gateway_api.GatewayFile(None)
+        raise
 
 
 async def write_scratch(context: StepContext) -> StepOutcome:

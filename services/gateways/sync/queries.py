@@ -21,7 +21,7 @@ from openclaw import ErrorKind, GatewayClient, GatewayError, get_error_hint, get
 from openclaw import api as gateway_api
 from services import boards
 from services.gateways import GatewayConnector, provisioning
-from services.gateways.files import FILE_NAMES
+from services.gateways.files import FILE_NAMES, list_read_files
 
 READ_TIMEOUT = 60.0  # seconds for the files of all agents
 MAX_FILE_LENGTH = 1_000_000  # characters that are kept; a file so long is the agent's own anyway
@@ -218,7 +218,8 @@ async def _read_agents(
             remote.files_of_agent[agent.id] = dict.fromkeys(FILE_NAMES)
             continue
         try:
-            remote.files_of_agent[agent.id] = await _read_files(client, key, slots)
+            names = list_read_files(agent, FILE_NAMES)
+            remote.files_of_agent[agent.id] = await _read_files(client, key, names, slots)
         except GatewayError as error:
             if error.kind not in SINGLE_AGENT_ERRORS:
                 raise
@@ -231,16 +232,18 @@ async def _read_agents(
                 raise
 
 
-async def _read_files(client: GatewayClient, key: str, slots: asyncio.Semaphore) -> FileContents:
+async def _read_files(
+    client: GatewayClient, key: str, names: Sequence[str], slots: asyncio.Semaphore
+) -> FileContents:
     """Read the files of one agent concurrently. Raises the first GatewayError of them."""
 
     async def read_file(name: str) -> gateway_api.GatewayFile:
         async with slots:
-            return await gateway_api.get_agent_file(client, key, name, retry=True)
+            return await provisioning.read_file(client, key, name, retry=True)
 
-    contents = await asyncio.gather(*map(read_file, FILE_NAMES), return_exceptions=True)
+    contents = await asyncio.gather(*map(read_file, names), return_exceptions=True)
     files: dict[str, str | None] = {}
-    for name, file in zip(FILE_NAMES, contents, strict=True):
+    for name, file in zip(names, contents, strict=True):
         if isinstance(file, BaseException):
             raise file
         files[name] = file.content and file.content[:MAX_FILE_LENGTH]
