@@ -246,6 +246,7 @@ async def import_users(transfer: Transfer) -> None:
 async def import_members(transfer: Transfer) -> None:
     """Import who belongs to the organizations. An account is a member once."""
     known: set[tuple[UUID, UUID]] = set()
+    owned: set[UUID] = set()
 
     def plan(row: OriginalRow) -> Iterable[NewRow]:
         organization_id, user_id = row["organization_id"], transfer.users[row["user_id"]]
@@ -254,10 +255,13 @@ async def import_members(transfer: Transfer) -> None:
             return
         known.add((organization_id, user_id))
         transfer.members[row.id] = organization_id
+        role = row.choice("role", Role, Role.MEMBER)
+        if role is Role.OWNER:
+            owned.add(organization_id)
         values = {
             **{name: row[name] for name in ("id", "organization_id")},
             "user_id": user_id,
-            "role": row.choice("role", Role, Role.MEMBER),
+            "role": role,
             **{name: row[name] for name in ("all_boards_read", "all_boards_write")},
             "created_at": row.moment(),
             "updated_at": row.moment("updated_at"),
@@ -267,6 +271,10 @@ async def import_members(transfer: Transfer) -> None:
     query = select_rows(MEMBERS)
     query = query.where(is_any_of(MEMBERS.c.organization_id, transfer.organization_ids))
     await transfer.copy("members", query.order_by(MEMBERS.c.created_at, MEMBERS.c.id), plan)
+    ownerless = transfer.report.organizations.keys() - owned
+    for id in sorted(ownerless):
+        name = transfer.report.organizations[id]
+        transfer.report.accounts.append(f"{name}: has no owner, as in the original")
 
 
 async def import_board_access(transfer: Transfer) -> None:
