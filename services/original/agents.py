@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import case, func, select
 
 import openclaw
-from core.clock import parse_duration
+from core.clock import now, parse_duration
 from core.errors import AppError
 from models import (
     Agent,
@@ -21,6 +21,7 @@ from models import (
     SkillPack,
 )
 from services import audit, skills
+from services.agents import OFFLINE_AFTER
 from services.gateways import GatewayConnector
 from services.original.source import (
     AGENTS,
@@ -164,6 +165,9 @@ def _build_agent(row: OriginalRow, *, has_gateway: bool) -> dict[str, object]:
     if status in (AgentStatus.UPDATING, AgentStatus.DELETING):
         row.note(f"status: {status} becomes offline, because nothing is being done")
         status = AgentStatus.OFFLINE
+    last_seen_at = row.time("last_seen_at")
+    if status == AgentStatus.ONLINE and (not last_seen_at or last_seen_at < now() - OFFLINE_AFTER):
+        status = AgentStatus.OFFLINE if last_seen_at else AgentStatus.PROVISIONING
     heartbeat = row.object("heartbeat_config", max_length=MAX_OBJECT_LENGTH)
     if heartbeat is not None and not _is_heartbeat(heartbeat):
         row.note("heartbeat_config: an unknown interval is left out")
@@ -191,7 +195,7 @@ def _build_agent(row: OriginalRow, *, has_gateway: bool) -> dict[str, object]:
         "identity_profile": texts or None,
         "identity_template": row.text("identity_template"),
         "soul_template": row.text("soul_template"),
-        "last_seen_at": row.time("last_seen_at"),
+        "last_seen_at": last_seen_at,
         "created_at": row.moment(),
         "updated_at": row.moment("updated_at"),
         **state,

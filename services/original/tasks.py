@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
@@ -10,9 +11,11 @@ import re2
 from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
+from core.clock import now
 from core.errors import Invalid
 from core.fields import MAX_TEXT_LENGTH
 from models import (
+    DEFAULT_STALE_MINUTES,
     Approval,
     ApprovalStatus,
     ApprovalTask,
@@ -54,6 +57,7 @@ COLOR = re.compile(r"[0-9a-f]{6}")
 GREY = "9e9e9e"
 MOVED_TO = "Task moved to {}:%"  # how the event of a move begins
 MAX_REGEX_LENGTH = 1_000  # characters
+STALE_AFTER = timedelta(minutes=DEFAULT_STALE_MINUTES)
 MAX_APPROVAL_JSON = 256 * 1024  # characters
 
 
@@ -169,6 +173,9 @@ async def import_tasks(transfer: Transfer) -> None:
         status = row.choice("status", Status, Status.INBOX)
         created_at, updated_at = row.moment(), row.moment("updated_at")
         is_done = status is Status.DONE
+        # what waits for long already is shown, but wakes no agent and notifies nobody
+        is_stale = status is Status.IN_PROGRESS and updated_at < now() - STALE_AFTER
+        stale_since = now() if is_stale else None
         values = {
             "id": row.id,
             "board_id": board_id,
@@ -182,6 +189,8 @@ async def import_tasks(transfer: Transfer) -> None:
             "previous_in_progress_at": row.time("previous_in_progress_at"),
             "started_at": row.time("started_at") or row.time("in_progress_at"),
             "done_at": (row.time("done_at") or updated_at) if is_done else None,
+            "stale_since": stale_since,
+            "stale_notified_at": stale_since,
             "created_by_user_id": transfer.users.get(row["created_by_user_id"]),
             "assigned_agent_id": agent_id,
             "auto_created": row["auto_created"],
@@ -348,6 +357,7 @@ async def import_approvals(transfer: Transfer) -> None:
             "confidence": _read_confidence(row),
             "rubric_scores": scores,
             "status": status,
+            "reminded_at": now() if status is ApprovalStatus.PENDING else None,
             "created_at": created_at,
             "resolved_at": None if status is ApprovalStatus.PENDING else resolved_at,
         }

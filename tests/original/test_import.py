@@ -1,9 +1,12 @@
 """What is imported of the original, and what an import leaves as it is."""
 
+from datetime import timedelta
+
 import asyncpg
 import pytest
 from sqlalchemy import func, select, text
 
+from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.errors import Invalid
@@ -27,7 +30,7 @@ from models import (
     User,
 )
 from openclaw import DeviceIdentity
-from services import audit, counters
+from services import agents, approvals, audit, counters, identity, tasks
 from services.gateways import GatewayConnector
 from services.original import open_original
 from tests.support.original_data import (
@@ -146,8 +149,14 @@ async def test_users_keep_their_sign_in_at_clerk(
         identities = [*await session.scalars(select(ExternalIdentity))]
         assert {(one.subject, one.user_id) for one in identities} == expected
         assert {one.issuer for one in identities} == {ISSUER}
-        emails = [*await session.scalars(select(User.email).where(User.email.is_not(None)))]
-        assert len({email.lower() for email in emails}) == len(emails)
+        emails = [one for one in await session.scalars(select(func.lower(User.email))) if one]
+        assert len({*emails}) == len(emails)
+        for one in identities:
+            profile = identity.ProviderProfile(
+                ISSUER, one.subject, email=None, is_verified=False, name=None, until=now()
+            )
+            user = await identity.get_or_create_external_user(session, profile)
+            assert user.id == one.user_id
         assert await session.scalar(select(func.count()).where(User.is_super_admin)) == 0
 
 
@@ -213,17 +222,18 @@ async def test_an_account_is_not_taken_over_by_its_address(
     isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
 ) -> None:
     ours, _ = await make_owner(isolated_transaction, "Dave@Example.com")
-    chosen = {"organization": SECOND_ORGANIZATION}
     preview = await run_import(
         isolated_transaction,
         original_url,
         isolated_settings,
         commits=False,
         matches_emails=True,
-        **chosen,
+        organization=SECOND_ORGANIZATION,
     )
     assert "dave@example.com: is the account here with this address" in preview.accounts
-    await run_import(isolated_transaction, original_url, isolated_settings, **chosen)
+    await run_import(
+        isolated_transaction, original_url, isolated_settings, organization=SECOND_ORGANIZATION
+    )
     async with isolated_transaction() as session:
         organizations = select(Member.organization_id).where(Member.user_id == ours.id)
         assert len([*await session.scalars(organizations)]) == 1
@@ -255,11 +265,12 @@ async def test_agents_are_as_their_gateways_have_them(
 ) -> None:
     await run_import(isolated_transaction, original_url, isolated_settings)
     async with isolated_transaction() as session:
-        agents = [*await session.scalars(select(Agent).where(Agent.gateway_id.is_not(None)))]
-        assert agents
-        assert {one.step for one in agents} == {None}  # nothing is written to a gateway
-        assert {one.wants_wake for one in agents} == {False}
-        assert all(one.openclaw_session_id == one.session_key for one in agents if not one.board_id)
+        on_gateways = select(Agent).where(Agent.gateway_id.is_not(None))
+        found = [*await session.scalars(on_gateways)]
+        assert found
+        assert {one.step for one in found} == {None}  # nothing is written to a gateway
+        assert {one.wants_wake for one in found} == {False}
+        assert all(one.openclaw_session_id == one.session_key for one in found if not one.board_id)
 
 
 async def test_approvals_of_the_original_bind_no_content(
@@ -267,9 +278,9 @@ async def test_approvals_of_the_original_bind_no_content(
 ) -> None:
     await run_import(isolated_transaction, original_url, isolated_settings)
     async with isolated_transaction() as session:
-        approvals = [*await session.scalars(select(Approval))]
-        assert {one.status for one in approvals} == {*ApprovalStatus}
-        assert {(one.requested_hash, one.action_hash) for one in approvals} == {(None, None)}
+        found = [*await session.scalars(select(Approval))]
+        assert {one.status for one in found} == {*ApprovalStatus}
+        assert {(one.requested_hash, one.action_hash) for one in found} == {(None, None)}
         links = [*await session.scalars(select(ApprovalTask))]
         assert links
         assert {(one.content, one.content_hash, one.used_at) for one in links} == {(None,) * 3}
@@ -308,3 +319,75 @@ async def test_another_schema_is_refused(
     with pytest.raises(Invalid, match="cannot be opened"):
         async with open_original("postgresql://nobody@127.0.0.1:1/nothing"):
             pass
+
+
+async def test_the_link_of_the_first_start_completes_the_local_user(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    id = await original.fetchval("select id from users where clerk_user_id = 'local-auth-user'")
+    fields = identity.FirstOwnerCreate(name="Olga", email="olga@example.com")
+    async with isolated_transaction() as session:
+        secret = await identity.create_first_run_link(session)
+        assert secret is not None
+        user = await identity.complete_first_run(session, secret, fields, password_hash="-")
+        assert (user.id, user.email) == (id, "olga@example.com")
+
+
+async def test_a_later_import_of_another_organization_finds_its_accounts(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    query = "select id from organizations where name = $1 order by created_at limit 1"
+    first = await original.fetchval(query, FIRST_ORGANIZATION)
+    for chosen in (SECOND_ORGANIZATION, str(first)):
+        report = await run_import(
+            isolated_transaction, original_url, isolated_settings, organization=chosen
+        )
+    assert report.present == {}
+    async with isolated_transaction() as session:
+        members = select(Member.user_id).group_by(Member.user_id).having(func.count() > 1)
+        both = {*await session.scalars(members)}
+        ids = {*await session.scalars(select(User.id))}
+    shared = (
+        "select user_id from organization_members where organization_id in"
+        " (select id from organizations where id = $1 or name = $2)"
+        " group by user_id having count(*) > 1"
+    )
+    rows = await original.fetch(shared, first, SECOND_ORGANIZATION)
+    assert both == {row["user_id"] for row in rows}
+    assert both
+    assert ids <= {row["id"] for row in await original.fetch("select id from users")}
+
+
+async def test_nobody_is_notified_of_what_waits_for_long(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    await original.execute(
+        "update tasks set status = 'in_progress', assigned_agent_id = agents.id,"
+        " updated_at = '2026-01-01' from agents where agents.board_id = tasks.board_id"
+    )
+    await original.execute("update approvals set created_at = '2026-01-01'")
+    await original.execute("update agents set status = 'online', last_seen_at = '2026-01-01'")
+    await original.execute("delete from activity_events where event_type like 'task.%'")
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        before = await fetch_content(session)
+    async with isolated_transaction() as session:
+        for board_id in await session.scalars(select(Board.id)):
+            await tasks.follow_up_tasks(session, board_id)
+        await approvals.remind_of_approvals(session)
+        await agents.mark_silent_agents_offline(session, offline_after=timedelta(minutes=10))
+    async with isolated_transaction() as session:
+        after = await fetch_content(session)
+        assert await session.scalar(select(func.count()).where(Task.stale_since.is_not(None)))
+    tables = ("agent_messages", "notifications", "agents")
+    assert {name: after[name] for name in tables} == {name: before[name] for name in tables}

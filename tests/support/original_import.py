@@ -1,7 +1,7 @@
 """Imports of the stored database of the original into the database of a test."""
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -44,7 +44,7 @@ async def run_import(
     **options: Any,
 ) -> ImportReport:
     """Import the database at an address, as the command does. By default the issuer is known."""
-    chosen = ImportOptions(**{"issuer": ISSUER, **options})
+    chosen = replace(ImportOptions(issuer=ISSUER), **options)
     connector = GatewayConnector.from_settings(settings, CIPHER)
     async with open_original(original_url) as source, transaction() as session:
         report = await import_original(session, source, chosen, connector, CIPHER)
@@ -63,19 +63,3 @@ async def fetch_content(session: AsyncSession) -> Mapping[str, str | None]:
 async def fetch_ids(connection: asyncpg.Connection, table: str) -> set[str]:
     """Return the ids of the rows of a table of the original."""
     return {str(row["id"]) for row in await connection.fetch(f"select id from {table}")}
-
-
-async def insert_copy(
-    connection: asyncpg.Connection, table: str, source_id: object, **values: Any
-) -> str:
-    """Insert a copy of a row of the original with other values, and return its id."""
-    row = await connection.fetchval(
-        f"select to_jsonb(one) from {table} one where id = $1", source_id
-    )
-    copy = {**json.loads(row), **values}
-    new_id: str = copy["id"]
-    await connection.execute(
-        f"insert into {table} select * from json_populate_record(null::{table}, $1::json)",
-        json.dumps(copy),
-    )
-    return new_id
