@@ -50,6 +50,7 @@ class BoardWebhook(Base):
     encrypted_previous_secret: Mapped[str | None] = encrypted_column("board_webhooks.secret:{id}")
     previous_secret_expires_at: Mapped[datetime | None]
     signature_header: Mapped[str | None]
+    allows_unsigned: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     action: Mapped[WebhookAction] = mapped_column(
         default=WebhookAction.NOTIFY, server_default=WebhookAction.NOTIFY.value
     )
@@ -83,6 +84,7 @@ class WebhookPayload(Base):
     source_ip: Mapped[str]
     content_type: Mapped[str | None]
     size: Mapped[int]  # bytes of the body
+    is_signed: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
     received_at: Mapped[datetime] = mapped_column(index=True)
     state: Mapped[PayloadState] = mapped_column(default=PayloadState.RECEIVED)
     error: Mapped[str | None]

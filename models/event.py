@@ -59,6 +59,8 @@ class EventType(StrEnum):
     BOARD_WEBHOOK_CREATED = "board_webhook.created"
     BOARD_WEBHOOK_UPDATED = "board_webhook.updated"
     BOARD_WEBHOOK_DELETED = "board_webhook.deleted"
+    BOARD_WEBHOOK_UNSIGNED_ALLOWED = "board_webhook.unsigned_allowed"
+    BOARD_WEBHOOK_UNSIGNED_ENDED = "board_webhook.unsigned_ended"
     BOARD_WEBHOOK_RECEIVED = "board_webhook.received"  # a payload
     SAVED_VIEW_CREATED = "saved_view.created"  # only of shared views
     SAVED_VIEW_UPDATED = "saved_view.updated"

@@ -96,6 +96,7 @@ CREDENTIAL_NAMES = {
     "provider_token": N_("through the identity provider"),
     "agent_token": N_("with an agent token"),
     "webhook": N_("with the secret of a webhook"),
+    "unsigned_webhook": N_("with the address of a webhook, unsigned"),
     "command_line": N_("on the command line"),
     "worker": N_("by the worker"),
     "none": N_("without a credential"),
@@ -176,7 +177,9 @@ def build_communication_line(record: CommunicationRecord) -> CommunicationLine:
 def _name_actor(kind: str, name: str | None, credential: str | None) -> str:
     if name:
         return name
-    return _("A webhook") if credential == "webhook" else translate(ACTOR_NAMES.get(kind, kind))
+    if credential in ("webhook", "unsigned_webhook"):
+        return _("A webhook")
+    return translate(ACTOR_NAMES.get(kind, kind))
 
 
 def _describe_target(record: AuditRecord) -> str:

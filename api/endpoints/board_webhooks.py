@@ -49,6 +49,10 @@ class BoardWebhookRead(ResponseModel):
         " characters, which was allowed once. Replace it: `secret` in a PATCH."
     )
     signature_header: str | None
+    allows_unsigned: bool = Field(
+        description="Whether payloads without a signature are accepted from everybody who knows the"
+        " address. An admin has allowed it."
+    )
     action: WebhookAction
     template: dict[str, str] | None
     endpoint_path: str
@@ -87,6 +91,9 @@ class BoardWebhookPayloadRead(ResponseModel):
     received_at: Timestamp
     delivery_id: str | None = Field(description="The id that the sender gave to the delivery.")
     size: int = Field(description="Bytes of the body.")
+    is_signed: bool = Field(
+        description="False: anybody who knows the address of the webhook may have sent it."
+    )
     state: PayloadState
     error: str | None
     task_id: UUID | None = Field(description="The task that was created or changed.")
@@ -129,6 +136,7 @@ def _webhook_fields(context: RequestContext, webhook: BoardWebhook) -> dict[str,
         "has_secret": True,
         "has_short_secret": board_webhooks.has_short_secret(webhook, context.secret_cipher),
         "signature_header": webhook.signature_header,
+        "allows_unsigned": webhook.allows_unsigned,
         "action": webhook.action,
         "template": webhook.template,
         "endpoint_path": path,
@@ -180,7 +188,10 @@ async def get_board_webhook(
 async def update_board_webhook(
     context: RequestContext, board: Board, webhook_id: UUID, body: BoardWebhookUpdate
 ) -> Encoded[BoardWebhookSaved]:
-    """Change an incoming webhook, or replace its secret."""
+    """Change an incoming webhook, or replace its secret.
+
+    Only an admin of the organization changes `allows_unsigned`.
+    """
     saved = await board_webhooks.update_webhook(
         context.session, context.user, board, webhook_id, body, context.secret_cipher
     )
@@ -238,23 +249,28 @@ async def ingest_board_webhook(
     X-Gitlab-Token. A delivery with an id that was received before has no effect, and gets the same
     response. A signed delivery is never limited by rejected ones. It gets 429 only while 10,000
     payloads of the webhook wait for their message to an agent (`webhook_queue_full`), or while 128
-    MB of deliveries to webhooks of the board wait to be stored.
+    MB of deliveries to webhooks of the board wait to be stored. Unsigned deliveries, which an admin
+    can allow for a webhook, count like rejected ones; one with a wrong signature is rejected.
     """
     request, settings = context.request, context.settings
     address = get_client_ip(request, settings.trusted_proxies)
+    limit, place = request.state.rate_limits.webhooks, f"address {rate_limit_network(address)}"
     webhook: BoardWebhook | None = None
     try:
         async with open_reader(request) as reader:
             webhook = await board_webhooks.get_public_webhook(reader, board_id, webhook_id)
         delivery = WebhookRequest(dict(request.headers), b"", address)
         board_webhooks.check_headers(webhook, delivery, context.secret_cipher)
+        if board_webhooks.is_unsigned_allowed(webhook, delivery):
+            await limit.hit(place)
         body = await read_body(request, settings.webhook_max_payload_bytes)
-        delivery = replace(delivery, body=body)
-        board_webhooks.verify_request(webhook, delivery, context.secret_cipher)
+        delivery = board_webhooks.verify_request(
+            webhook, replace(delivery, body=body), context.secret_cipher
+        )
     except AppError as error:
         if webhook is not None:
             await _record_rejection(context, webhook, error.code)
-        await request.state.rate_limits.webhooks.hit(f"address {rate_limit_network(address)}")
+        await limit.hit(place)
         raise
     try:
         async with (

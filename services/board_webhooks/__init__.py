@@ -22,6 +22,7 @@ from services.board_webhooks.delivery import (
     check_headers,
     delete_old_payloads,
     is_new_rejection,
+    is_unsigned_allowed,
     list_queues,
     receive_request,
     record_rejection,

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.reads import Source
 from core.errors import AppError, Invalid
+from core.fields import MAX_TEXT_LENGTH
 from core.text import N_, to_one_line
 from models import (
     Board,
@@ -41,12 +42,22 @@ from services.payload_templates import (
 
 TASK_ACTIONS = (WebhookAction.TASK, WebhookAction.FORGE)
 CONDITION_FAILED = "condition_failed"  # reason of an ignored payload
+UNSIGNED_PREFACE = (
+    "The webhook received this without a signature: anybody who knows its address may have sent it."
+    "\n\n"
+)
+"""Begins the description of a task that an unsigned payload has created."""
 
 
 def name_webhook(webhook: BoardWebhook) -> str:
     """Return the beginning of the instruction, or else the action, as the name in events."""
     line = to_one_line(webhook.description) or f"Webhook ({webhook.action.value})"
     return line if len(line) <= 80 else f"{line[:79]}…"
+
+
+def name_source(webhook: BoardWebhook, payload: WebhookPayload) -> str:
+    """Return the name of a webhook as the author of what is made of a payload."""
+    return name_webhook(webhook) if payload.is_signed else f"{name_webhook(webhook)} (unsigned)"
 
 
 def build_event(
@@ -114,10 +125,12 @@ async def apply_action(
                 task_id = await _create_task(session, board, webhook, payload, sends_messages)
             else:
                 report = forges.read_payload(payload.headers, payload.payload)
-                name = name_webhook(webhook)
-                task_id = await forges.apply_report(
-                    session, board, report, webhook=name, sends_messages=sends_messages
+                source = forges.ReportSource(
+                    name_source(webhook, payload),
+                    preface="" if payload.is_signed else UNSIGNED_PREFACE,
+                    sends_messages=sends_messages,
                 )
+                task_id = await forges.apply_report(session, board, report, source)
     except UnusedPayload as unused:
         payload.state, payload.error = PayloadState.IGNORED, unused.reason
     except AppError as error:
@@ -139,12 +152,14 @@ async def _create_task(
     if not holds_condition(template, data):
         raise UnusedPayload(CONDITION_FAILED)
     task, found, values = await build_task(session, board, template, data, payload.received_at)
-    fields: dict[str, Any] = {"title": task.title, "description": task.description}
+    preface = "" if payload.is_signed else UNSIGNED_PREFACE
+    description = f"{preface}{task.description}"[:MAX_TEXT_LENGTH]
+    fields: dict[str, Any] = {"title": task.title, "description": description}
     fields |= {"priority": task.priority, "due_at": task.due_at}
     fields |= {"tag_ids": [tag.id for tag in found], "custom_field_values": values}
     detail = await tasks.create_task(
         *(session, None, board, tasks.TaskCreate.parse(fields)),
-        webhook=name_webhook(webhook),
+        webhook=name_source(webhook, payload),
         sends_messages=sends_messages,
     )
     return detail.task.id

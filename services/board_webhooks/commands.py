@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.errors import Invalid, Unavailable
+from core.errors import Forbidden, Invalid, Unavailable
 from core.fields import NOT_SENT, FieldKind, Fields, Label, Patch
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.webhook_signatures import generate_signing_secret
@@ -26,7 +26,7 @@ from models import (
     WebhookAction,
     build_encryption_context,
 )
-from services import events, rows
+from services import boards, events, rows
 from services.board_webhooks.actions import build_event, check_action
 from services.board_webhooks.queries import MAX_WEBHOOKS, lock_webhook
 from services.payload_templates import MAX_TEMPLATE_LENGTH, Operator, PayloadTemplate
@@ -148,6 +148,13 @@ class BoardWebhookUpdate(BoardWebhookCreate, Patch):
     ends_previous_secret: Annotated[
         bool, Field(description="`true`: a replaced secret is not accepted any longer.")
     ] = NOT_SENT
+    allows_unsigned: Annotated[
+        bool,
+        Field(
+            description="`true`: payloads without a signature are accepted, so everybody who knows"
+            " the address can send. Only admins change this."
+        ),
+    ] = NOT_SENT
 
 
 @dataclass(frozen=True)
@@ -199,7 +206,8 @@ async def update_webhook(
 
     With a new secret, or an empty one for a generated one, the previous secret is accepted for
     another SECRET_OVERLAP, or until `ends_previous_secret`. Without a difference nothing is
-    recorded. Raises NotFound, and Invalid with the field.
+    recorded. Raises NotFound, Invalid with the field, and Forbidden if only admins may change a
+    field.
     """
     webhook = await lock_webhook(session, board, webhook_id)
     given = fields.changes()
@@ -224,13 +232,27 @@ async def update_webhook(
     elif given.get("ends_previous_secret") and webhook.encrypted_previous_secret is not None:
         webhook.encrypted_previous_secret = webhook.previous_secret_expires_at = None
         changed.append("previous_secret")
+    new_events = []
     if changed:
+        new_events.append(
+            build_event(
+                EventType.BOARD_WEBHOOK_UPDATED, user, board, webhook, before=before, after=new
+            )
+        )
+    allows_unsigned = given.get("allows_unsigned", webhook.allows_unsigned)
+    if allows_unsigned != webhook.allows_unsigned:
+        await _check_may_switch_signatures(session, user, board)
+        webhook.allows_unsigned = allows_unsigned
+        type = (
+            EventType.BOARD_WEBHOOK_UNSIGNED_ALLOWED
+            if allows_unsigned
+            else EventType.BOARD_WEBHOOK_UNSIGNED_ENDED
+        )
+        new_events.append(build_event(type, user, board, webhook))
+    if new_events:
         webhook.updated_at = now()
         await session.flush()
-        event = build_event(
-            EventType.BOARD_WEBHOOK_UPDATED, user, board, webhook, before=before, after=new
-        )
-        await events.record_events(session, [event])
+        await events.record_events(session, new_events)
     return SavedWebhook(webhook, generated)
 
 
@@ -273,6 +295,14 @@ def _encrypt(cipher: SecretCipher, webhook_id: UUID, secret: str) -> str:
 
 def _secret_context(webhook_id: UUID) -> str:
     return build_encryption_context(BoardWebhook.encrypted_secret, id=webhook_id)
+
+
+async def _check_may_switch_signatures(session: AsyncSession, user: User, board: Board) -> None:
+    """Raise Forbidden unless a user who may change a board is an admin of its organization."""
+    permissions = await boards.get_board_permissions(session, user, board.id)
+    if not permissions.is_admin:
+        reason = N_("Only an admin of the organization can allow unsigned payloads, or end that.")
+        raise Forbidden("admin_required", reason)
 
 
 async def _check_agent(session: AsyncSession, board: Board, agent_id: UUID | None) -> None:

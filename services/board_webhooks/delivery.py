@@ -8,6 +8,7 @@ docs/decisions/rate-limits.md gives the reasons.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -68,6 +69,8 @@ from services.board_webhooks.requests import (
     WebhookRequest,
     check_signature_headers,
     decode_body,
+    has_signature,
+    signature_missing,
     verify_signature,
 )
 from services.messages import templates
@@ -155,22 +158,36 @@ QUEUES: Query[tuple[UUID, UUID]] = Query(
 )
 
 
+def is_unsigned_allowed(webhook: BoardWebhook, request: WebhookRequest) -> bool:
+    """Return whether a request has no signature, and its webhook accepts it nevertheless."""
+    return webhook.allows_unsigned and not has_signature(request.headers, webhook.signature_header)
+
+
 def check_headers(webhook: BoardWebhook, request: WebhookRequest, cipher: SecretCipher) -> None:
     """Reject a request that no body can make valid, before its body is read.
 
     Raises Forbidden, and Unavailable if the secret cannot be decrypted.
     """
+    if is_unsigned_allowed(webhook, request):
+        return
     at = now()
     secrets = decrypt_secrets(webhook, cipher, at)
     header = webhook.signature_header
     check_signature_headers(request.headers, secrets, signature_header=header, at=at)
 
 
-def verify_request(webhook: BoardWebhook, request: WebhookRequest, cipher: SecretCipher) -> None:
+def verify_request(
+    webhook: BoardWebhook, request: WebhookRequest, cipher: SecretCipher
+) -> WebhookRequest:
     """Check the signature of a request, then whether the webhook is enabled.
 
+    Return the request, marked as signed unless it is an unsigned one that the webhook allows.
     Raises Forbidden, Gone, and Unavailable if the secret cannot be decrypted.
     """
+    if is_unsigned_allowed(webhook, request):
+        audit.use_credential("unsigned_webhook", webhook.id)
+        _check_enabled(webhook)
+        return request
     at = now()
     verify_signature(
         request.headers,
@@ -181,6 +198,7 @@ def verify_request(webhook: BoardWebhook, request: WebhookRequest, cipher: Secre
     )
     audit.use_credential("webhook", webhook.id)
     _check_enabled(webhook)
+    return replace(request, is_signed=True)
 
 
 def is_new_rejection(webhook: BoardWebhook, code: str) -> bool:
@@ -215,14 +233,22 @@ async def receive_request(
     """Store the payload of a verified request, and return its id.
 
     A request with a delivery id that was received before has no effect: its payload is returned.
-    Raises NotFound and Gone if the webhook was deleted or disabled meanwhile, and TooMany if
-    MAX_QUEUED payloads wait for their message.
+    Raises NotFound, Gone and Forbidden if the webhook was deleted or disabled meanwhile, or allows
+    no unsigned requests any more, and TooMany if MAX_QUEUED payloads wait for their message.
     """
     board, webhook = await lock_for_delivery(session, webhook.board_id, webhook.id)
+    if not (request.is_signed or webhook.allows_unsigned):
+        raise signature_missing(webhook.signature_header)
     _check_enabled(webhook)
     known = await find_delivered_payload(session, webhook, request.delivery_id)
     if known is not None:
-        return known
+        if known.is_signed or not request.is_signed:
+            return known.id
+        # Otherwise somebody who knows only the address could suppress a signed delivery, by
+        # sending its id first.
+        await session.execute(
+            update(WebhookPayload).where(WebhookPayload.id == known.id).values(delivery_id=None)
+        )
     decode = partial(decode_body, request.body, request.content_type)
     size = len(request.body)
     payload = WebhookPayload(
@@ -235,6 +261,7 @@ async def receive_request(
         source_ip=request.source_ip,
         content_type=request.content_type,
         size=size,
+        is_signed=request.is_signed,
         received_at=now(),
         state=PayloadState.RECEIVED,
     )
@@ -413,6 +440,7 @@ def build_text(
         is_cut=is_cut,
         base_url=base_url,
         task_id=payload.task_id,
+        is_signed=payload.is_signed,
     )
 
 

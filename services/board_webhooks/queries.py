@@ -49,7 +49,15 @@ class StoredPayload(NamedTuple):
     task_id: UUID | None
     message_id: UUID | None
     is_queued: bool
+    is_signed: bool
     payload: Any
+
+
+class DeliveredPayload(NamedTuple):
+    """A payload that was received with a delivery id."""
+
+    id: UUID
+    is_signed: bool
 
 
 BOARD_ID, WEBHOOK_ID = bindparam("board_id", type_=Uuid()), bindparam("webhook_id", type_=Uuid())
@@ -117,11 +125,12 @@ LOCKED_PAYLOAD: Query[WebhookPayload] = Query(
     .execution_options(populate_existing=True),
     lambda row: row[0],
 )
-DELIVERED_PAYLOAD: Query[tuple[UUID]] = Query(
-    select(WebhookPayload.id).where(
+DELIVERED_PAYLOAD: Query[DeliveredPayload] = Query(
+    select(WebhookPayload.id, WebhookPayload.is_signed).where(
         WebhookPayload.webhook_id == WEBHOOK_ID,
         WebhookPayload.delivery_id == bindparam("delivery_id"),
-    )
+    ),
+    DeliveredPayload._make,
 )
 
 
@@ -187,13 +196,12 @@ async def lock_payload(
 
 async def find_delivered_payload(
     session: AsyncSession, webhook: BoardWebhook, delivery_id: str | None
-) -> UUID | None:
+) -> DeliveredPayload | None:
     """Return the payload that a locked webhook has received with this delivery id."""
     if delivery_id is None:
         return None
     ids = {"webhook_id": webhook.id, "delivery_id": delivery_id}
-    found = await DELIVERED_PAYLOAD.first(session, **ids)
-    return found[0] if found else None
+    return await DELIVERED_PAYLOAD.first(session, **ids)
 
 
 def _payload_not_found() -> NotFound:
@@ -233,6 +241,7 @@ class PayloadOverview(NamedTuple):
     state: PayloadState
     error: str | None
     is_queued: bool
+    is_signed: bool
     task_id: UUID | None
     agent_id: UUID | None
     agent_name: str | None
@@ -267,7 +276,8 @@ def _select_payload_overviews() -> Select[*tuple[Any, ...]]:
     return (
         select(
             *(stored.id, stored.received_at, event, stored.content_type, stored.source_ip),
-            *(stored.size, stored.state, stored.error, stored.is_queued, stored.task_id),
+            *(stored.size, stored.state, stored.error, stored.is_queued),
+            *(stored.is_signed, stored.task_id),
             *(Message.agent_id, Agent.name, Message.state, Message.last_error),
         )
         .outerjoin(Message, Message.id == stored.message_id)

@@ -40,11 +40,15 @@ STORED_HEADERS = (
 
 @dataclass(frozen=True)
 class WebhookRequest:
-    """A request to a webhook. Names of headers are in lower case."""
+    """A request to a webhook. Names of headers are in lower case.
+
+    `is_signed` is set when the signature has been verified.
+    """
 
     headers: Mapping[str, str]
     body: bytes
     source_ip: str
+    is_signed: bool = False
 
     @property
     def content_type(self) -> str | None:
@@ -115,6 +119,18 @@ class SignatureKind(Enum):
     TOKEN = auto()  # the secret itself
 
 
+def has_signature(headers: Mapping[str, str], signature_header: str | None) -> bool:
+    """Return whether a request has a header with a signature, also with one that is not valid.
+
+    That includes the usual headers where another one is configured, so that a sender with a wrong
+    header is not taken for one that does not sign.
+    """
+    names = {STANDARD_SIGNATURE, TOKEN_HEADER, *DEFAULT_HEADERS}
+    if signature_header:
+        names.add(signature_header.lower())
+    return not names.isdisjoint(headers)
+
+
 def check_signature_headers(
     headers: Mapping[str, str],
     secrets: Sequence[str],
@@ -172,9 +188,7 @@ def _find_signature(
             return SignatureKind.DIGEST, headers[name]
     if configured is None and TOKEN_HEADER in headers:
         return SignatureKind.TOKEN, headers[TOKEN_HEADER]
-    expected = signature_header or f"{STANDARD_SIGNATURE} or {DEFAULT_HEADERS[0]}"
-    reason = f"There is no signature. Send it in the header {expected}."
-    raise Forbidden("webhook_signature_missing", reason)
+    raise signature_missing(signature_header)
 
 
 def _check_standard_headers(headers: Mapping[str, str], at: datetime) -> None:
@@ -235,6 +249,13 @@ def _matches_token(sent: str, secrets: Sequence[str]) -> bool:
 def _has_equal(sent: Sequence[bytes], valid: Sequence[bytes]) -> bool:
     """Compare all pairs, each in constant time."""
     return any([hmac.compare_digest(one, other) for one in sent for other in valid])
+
+
+def signature_missing(signature_header: str | None) -> Forbidden:
+    """Build the error of a request without a signature."""
+    expected = signature_header or f"{STANDARD_SIGNATURE} or {DEFAULT_HEADERS[0]}"
+    reason = f"There is no signature. Send it in the header {expected}."
+    return Forbidden("webhook_signature_missing", reason)
 
 
 def _invalid_signature() -> Forbidden:

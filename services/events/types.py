@@ -277,6 +277,16 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.BOARD_WEBHOOK_DELETED: EventDefinition(
         N_("Webhook deleted: %(name)s"), N_("webhook of a board deleted"), BOARD_WEBHOOK
     ),
+    EventType.BOARD_WEBHOOK_UNSIGNED_ALLOWED: EventDefinition(
+        N_("Webhook accepts unsigned payloads: %(name)s"),
+        N_("unsigned payloads of a webhook allowed"),
+        BOARD_WEBHOOK,
+    ),
+    EventType.BOARD_WEBHOOK_UNSIGNED_ENDED: EventDefinition(
+        N_("Webhook accepts only signed payloads again: %(name)s"),
+        N_("unsigned payloads of a webhook no longer allowed"),
+        BOARD_WEBHOOK,
+    ),
     EventType.BOARD_WEBHOOK_RECEIVED: EventDefinition(
         N_("Data received by a webhook: %(name)s"), NOT_AUDITED, BOARD_WEBHOOK
     ),

@@ -1,6 +1,6 @@
 """Code hosts: recognize their payloads, and keep tasks linked to what is there."""
 
-from services.forges.commands import apply_report, read_payload
+from services.forges.commands import ReportSource, apply_report, read_payload
 from services.forges.payloads import (
     ChangeState,
     CheckReport,

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.fields import MAX_TEXT_LENGTH
 from models import Board, EventType, LinkKind, Status, Task, TaskLink, new_id
 from services import events, tasks
 from services.forges.github import read_github_payload
@@ -40,38 +42,43 @@ def read_payload(headers: Mapping[str, str], payload: object) -> ForgeReport:
     raise UnusedPayload("forge_unknown")
 
 
+@dataclass(frozen=True)
+class ReportSource:
+    """Where a report comes from, and how a task is made of it."""
+
+    webhook: str  # its name, as the author of what is written
+    preface: str = ""  # begins the description of a new task
+    sends_messages: bool = True  # otherwise the caller tells the lead of a new task
+
+
 async def apply_report(
     session: AsyncSession,
     board: Board,
     report: ForgeReport,
-    *,
-    webhook: str,
-    sends_messages: bool = True,
+    source: ReportSource,
 ) -> UUID:
     """Apply a report to a locked board, and return the id of the task that it concerns.
 
-    `webhook` is the name of the webhook, as the author of what is written. Without
-    `sends_messages` the caller tells the lead of a new task. Raises UnusedPayload if nothing is to
-    be done, and what `tasks.create_task` raises.
+    Raises UnusedPayload if nothing is to be done, and what `tasks.create_task` raises.
     """
     if isinstance(report, IssueReport):
-        return await _apply_issue(session, board, report, webhook, sends_messages)
+        return await _apply_issue(session, board, report, source)
     if isinstance(report, CheckReport):
-        return await _apply_check(session, board, report, webhook, sends_messages)
-    return await _apply_change(session, board, report, webhook)
+        return await _apply_check(session, board, report, source)
+    return await _apply_change(session, board, report, source)
 
 
 async def _apply_issue(
-    session: AsyncSession, board: Board, issue: IssueReport, webhook: str, sends_messages: bool
+    session: AsyncSession, board: Board, issue: IssueReport, source: ReportSource
 ) -> UUID:
     link, at = await find_link(session, board, issue.url), now()
     if link is None:
         if issue.action not in (IssueAction.OPENED, IssueAction.REOPENED):
             raise UnusedPayload("no_task")
         fields = {"title": issue.title, "description": _describe_issue(issue)}
-        task_id = await _create_task(session, board, fields, webhook, sends_messages)
+        task_id = await _create_task(session, board, fields, source)
         link = add_link(session, board, task_id, issue, OPEN, at)
-        await _record(session, board, link, webhook)
+        await _record(session, board, link, source)
         return task_id
     before = (link.title, link.state)
     link.title = issue.title
@@ -81,13 +88,13 @@ async def _apply_issue(
         raise UnusedPayload("unchanged")
     if before[1] != link.state:
         verb = "closed" if link.state == CLOSED else "reopened"
-        await _comment(session, board, link, f"The issue was {verb}: {link.url}", webhook)
-    await _update(session, board, link, at, webhook)
+        await _comment(session, board, link, f"The issue was {verb}: {link.url}", source)
+    await _update(session, board, link, at, source)
     return link.task_id
 
 
 async def _apply_check(
-    session: AsyncSession, board: Board, check: CheckReport, webhook: str, sends_messages: bool
+    session: AsyncSession, board: Board, check: CheckReport, source: ReportSource
 ) -> UUID:
     changes = await list_changes_of(session, board, check)
     for change in changes:
@@ -99,15 +106,15 @@ async def _apply_check(
             continue
         if change.checks_state == CheckStatus.FAILING != before[1]:
             text = f"{_describe_check(check)} fails on {_name(check.branch)}: {check.url}"
-            await _comment(session, board, change, text, webhook)
-        await _update(session, board, change, now(), webhook)
+            await _comment(session, board, change, text, source)
+        await _update(session, board, change, now(), source)
     if changes:
         return changes[0].task_id
-    return await _apply_branch_check(session, board, check, webhook, sends_messages)
+    return await _apply_branch_check(session, board, check, source)
 
 
 async def _apply_branch_check(
-    session: AsyncSession, board: Board, check: CheckReport, webhook: str, sends_messages: bool
+    session: AsyncSession, board: Board, check: CheckReport, source: ReportSource
 ) -> UUID:
     """Apply a check of a branch that belongs to no pull request of a task."""
     link, at = await find_link(session, board, build_check_key(check)), now()
@@ -121,10 +128,10 @@ async def _apply_branch_check(
             "description": _describe_failure(check),
             "priority": "high",
         }
-        task_id = await _create_task(session, board, fields, webhook, sends_messages)
+        task_id = await _create_task(session, board, fields, source)
         if link is None:
             link = add_link(session, board, task_id, check, check.state, at)
-            await _record(session, board, link, webhook)
+            await _record(session, board, link, source)
             return task_id
         link.task_id, link.state = task_id, check.state
     elif check.state is CheckStatus.RUNNING or (link.state, link.url) == (check.state, check.url):
@@ -133,14 +140,14 @@ async def _apply_branch_check(
         verb = "fails again" if is_failing else "passes"
         text = f"{_describe_check(check)} {verb} on {_name(check.branch)}: {check.url}"
         link.state = check.state
-        await _comment(session, board, link, text, webhook)
+        await _comment(session, board, link, text, source)
     link.url = check.url
-    await _update(session, board, link, at, webhook)
+    await _update(session, board, link, at, source)
     return link.task_id
 
 
 async def _apply_change(
-    session: AsyncSession, board: Board, change: ChangeReport, webhook: str
+    session: AsyncSession, board: Board, change: ChangeReport, source: ReportSource
 ) -> UUID:
     link, at = await find_link(session, board, change.url), now()
     task_id = await _find_task(session, board, change)
@@ -148,7 +155,7 @@ async def _apply_change(
         if task_id is None:
             raise UnusedPayload("no_task")
         link = add_link(session, board, task_id, change, change.state, at)
-        await _record(session, board, link, webhook)
+        await _record(session, board, link, source)
         return task_id
     before = (link.task_id, link.title, link.state, link.commit)
     link.task_id, link.title, link.state = task_id or link.task_id, change.title, change.state
@@ -156,7 +163,7 @@ async def _apply_change(
         link.commit, link.checks, link.checks_state = change.commit, {}, None
     if before == (link.task_id, link.title, link.state, link.commit):
         raise UnusedPayload("unchanged")
-    await _update(session, board, link, at, webhook)
+    await _update(session, board, link, at, source)
     return link.task_id
 
 
@@ -174,16 +181,18 @@ async def _create_task(
     session: AsyncSession,
     board: Board,
     fields: Mapping[str, object],
-    webhook: str,
-    sends_messages: bool,
+    source: ReportSource,
 ) -> UUID:
+    if source.preface:
+        description = f"{source.preface}{fields['description']}"[:MAX_TEXT_LENGTH]
+        fields = {**fields, "description": description}
     detail = await tasks.create_task(
         session,
         None,
         board,
         tasks.TaskCreate.parse(fields),
-        webhook=webhook,
-        sends_messages=sends_messages,
+        webhook=source.webhook,
+        sends_messages=source.sends_messages,
     )
     return detail.task.id
 
@@ -194,19 +203,21 @@ async def _load_task(session: AsyncSession, board: Board, link: TaskLink) -> Tas
 
 
 async def _comment(
-    session: AsyncSession, board: Board, link: TaskLink, text: str, webhook: str
+    session: AsyncSession, board: Board, link: TaskLink, text: str, source: ReportSource
 ) -> None:
-    await tasks.create_comment(session, None, board, link.task_id, text, webhook=webhook)
+    await tasks.create_comment(session, None, board, link.task_id, text, webhook=source.webhook)
 
 
 async def _update(
-    session: AsyncSession, board: Board, link: TaskLink, at: datetime, webhook: str
+    session: AsyncSession, board: Board, link: TaskLink, at: datetime, source: ReportSource
 ) -> None:
     link.updated_at = at
-    await _record(session, board, link, webhook)
+    await _record(session, board, link, source)
 
 
-async def _record(session: AsyncSession, board: Board, link: TaskLink, webhook: str) -> None:
+async def _record(
+    session: AsyncSession, board: Board, link: TaskLink, source: ReportSource
+) -> None:
     """Store a link, and record that it has changed."""
     await session.flush()
     task = await _load_task(session, board, link)
@@ -219,7 +230,7 @@ async def _record(session: AsyncSession, board: Board, link: TaskLink, webhook: 
         task=task,
         data={
             "title": task.title,
-            "webhook": webhook,
+            "webhook": source.webhook,
             "kind": link.kind.value,
             "repository": link.repository,
             "reference": link.reference,

@@ -72,6 +72,11 @@ async def test_the_commands_for_webhooks_work(
     refused = json.loads(await run_bash(list_commands("Sending")[0], **where))
     assert refused["code"] == "webhook_signature_invalid"
 
+    [allowed] = await run("Unsigned payloads")
+    assert allowed["allows_unsigned"]
+    unsigned = json.loads(await run_bash('curl -sS "$URL" -d "{}"', **where))
+    assert unsigned["ok"]
+
 
 async def test_requests_of_the_reference_library_are_accepted(
     url: str, isolated_world: World

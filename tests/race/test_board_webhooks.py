@@ -23,7 +23,7 @@ BASE_URL = "http://mission.test"
 
 
 async def receive(hook: BoardWebhook, delivery_id: str, session: AsyncSession) -> UUID:
-    request = WebhookRequest({"x-github-delivery": delivery_id}, b"{}", "192.0.2.7")
+    request = WebhookRequest({"x-github-delivery": delivery_id}, b"{}", "192.0.2.7", is_signed=True)
     return await board_webhooks.receive_request(session, hook, request, base_url=BASE_URL)
 
 
@@ -91,7 +91,7 @@ async def test_an_issue_that_two_webhooks_report_at_once_is_one_task(
     async def report(hook: BoardWebhook, number: int, session: AsyncSession) -> UUID:
         headers = github_headers("issues") | {"x-github-delivery": f"delivery {number}"}
         body = json.dumps(github_issue(number=number)).encode()
-        request = WebhookRequest(headers, body, "192.0.2.7")
+        request = WebhookRequest(headers, body, "192.0.2.7", is_signed=True)
         return await board_webhooks.receive_request(session, hook, request, base_url=BASE_URL)
 
     async def race(number: int) -> None:

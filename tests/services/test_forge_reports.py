@@ -26,7 +26,7 @@ async def report(session, world, headers, payload):
     board = await boards.lock_board(session, world.alice, world.board.id)
     try:
         read = forges.read_payload(headers, payload)
-        return await forges.apply_report(session, board, read, webhook=WEBHOOK)
+        return await forges.apply_report(session, board, read, forges.ReportSource(WEBHOOK))
     except UnusedPayload as unused:
         return unused.reason
 

@@ -39,7 +39,9 @@ async def add_webhook(session, world, action, template=None, **fields):
 
 async def receive(session, webhook, payload, headers=None, delivery_id=None) -> Any:
     sent = {"content-type": "application/json", "webhook-id": delivery_id or str(uuid4())}
-    request = WebhookRequest(sent | (headers or {}), json.dumps(payload).encode(), "192.0.2.7")
+    request = WebhookRequest(
+        sent | (headers or {}), json.dumps(payload).encode(), "192.0.2.7", True
+    )
     id = await board_webhooks.receive_request(session, webhook, request, base_url=BASE_URL)
     return await session.get_one(WebhookPayload, id)
 

@@ -168,11 +168,12 @@ def create_skills(site: LiveSite, gateway_id: str) -> dict[str, str]:
 
 
 def create_webhooks(site: LiveSite, board: dict[str, Any]) -> dict[str, str]:
-    """Create a webhook with payloads, and one that is off."""
+    """Create a webhook with a signed and an unsigned payload, and one that is off."""
     path = f"/boards/{board['id']}/webhooks"
     webhook = site.owner.call("POST", path, description=LONG_TEXT)
-    headers = {"X-Gitlab-Token": webhook["generated_secret"], "X-Gitlab-Event": "Pipeline" * 20}
-    for _ in range(2):
+    site.owner.call("PATCH", f"{path}/{webhook['id']}", allows_unsigned=True)
+    unsigned = {"X-Gitlab-Event": "Pipeline" * 20}
+    for headers in ({"X-Gitlab-Token": webhook["generated_secret"], **unsigned}, unsigned):
         response = site.owner.client.post(
             f"{path}/{webhook['id']}", headers=headers, json={LONG_WORD * 2: [LONG_TEXT]}
         )

@@ -107,6 +107,7 @@ def render_messages(text: str) -> Iterator[tuple[str, str]]:
         preview=text,
         is_cut=True,
         base_url=BASE,
+        is_signed=False,
     )
     yield "webhook", templates.render_webhook_event(payload)
     yield "webhook note", templates.render_webhook_note(payload)

@@ -233,6 +233,60 @@ async def test_a_secret_is_replaced_with_an_overlap(
     assert "200" in too_long.text
 
 
+async def test_an_admin_allows_unsigned_payloads_after_a_warning(
+    alice: httpx2.AsyncClient,
+    bob: httpx2.AsyncClient,
+    rita: httpx2.AsyncClient,
+    charlie: httpx2.AsyncClient,
+    anonymous: httpx2.AsyncClient,
+    transaction: TransactionFactory,
+    world: World,
+    hooks_path: str,
+) -> None:
+    hook, path = await add_webhook(transaction, world)
+    allow, end = f"{path}/unsigned-payloads", f"{path}/unsigned-payloads/endings"
+    badge, warning = "Accepts unsigned payloads", "everybody who knows the address can send"
+    form = (await alice.get(f"{path}/edit")).text
+    assert "The address is the only secret" in form
+    assert f'action="{allow}"' in form
+    assert warning not in form
+    shown_to_bob = (await bob.get(f"{path}/edit")).text
+    assert "Only an admin can change this." in shown_to_bob
+    assert allow not in shown_to_bob
+    others = ((bob, 403), (rita, 403), (charlie, 404), (anonymous, 303))
+    for client, status in others:
+        assert (await client.post(allow)).status_code == status
+    assert badge not in (await rita.get(hooks_path)).text
+
+    saved = await alice.post(allow)
+
+    assert (saved.status_code, saved.headers["location"]) == (303, path)
+    assert badge in (await rita.get(hooks_path)).text
+    for address in (path, f"{path}/edit"):
+        assert warning in (await bob.get(address)).text
+    # A form that was opened before does not end it.
+    shown = [f"shown.{name}" for name in ("description", "agent_id", "enabled")]
+    fields = {name: hidden(shown_to_bob, name) for name in shown}
+    fields |= {"description": "Other", "agent_id": str(world.worker.id), "enabled": "true"}
+    assert (await bob.post(f"{path}/edit", data=fields)).status_code == 303
+    async with transaction() as session:
+        payloads = [make_webhook_payload(hook, is_signed=signed) for signed in (False, True)]
+        session.add_all(payloads)
+    assert (await rita.get(path)).text.count("Unsigned<") == 1
+    unsigned, signed = [(await rita.get(f"{path}/payloads/{one.id}")).text for one in payloads]
+    assert "It had no signature" in unsigned
+    assert "It had no signature" not in signed
+
+    for client, status in others:
+        assert (await client.post(end)).status_code == status
+    assert badge in (await rita.get(hooks_path)).text
+    assert (await alice.post(end)).headers["location"] == path
+    for address in (hooks_path, path, f"{path}/edit"):
+        page = (await alice.get(address)).text
+        assert badge not in page
+        assert warning not in page
+
+
 async def test_only_writers_of_the_board_change_webhooks(
     rita: httpx2.AsyncClient,
     charlie: httpx2.AsyncClient,

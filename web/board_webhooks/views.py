@@ -166,13 +166,23 @@ async def replace_secret(request: Request) -> Response:
     form = await forms.read_form(request)
     with form.catch_errors():
         secret = form.parse(SecretForm).secret
-        return await _change_secret(request, BoardWebhookUpdate.of(secret=secret))
+        return await _save(request, BoardWebhookUpdate.of(secret=secret))
     return await _render_form(request, form)
 
 
 async def end_previous_secret(request: Request) -> Response:
     """Stop accepting the previous secret, and redirect to the page of the webhook."""
-    return await _change_secret(request, BoardWebhookUpdate.of(ends_previous_secret=True))
+    return await _save(request, BoardWebhookUpdate.of(ends_previous_secret=True))
+
+
+async def allow_unsigned_payloads(request: Request) -> Response:
+    """Accept payloads without a signature, and redirect to the page of the webhook."""
+    return await _save(request, BoardWebhookUpdate.of(allows_unsigned=True))
+
+
+async def end_unsigned_payloads(request: Request) -> Response:
+    """Accept only signed payloads again, and redirect to the page of the webhook."""
+    return await _save(request, BoardWebhookUpdate.of(allows_unsigned=False))
 
 
 async def delete_webhook(request: Request) -> Response:
@@ -184,7 +194,7 @@ async def delete_webhook(request: Request) -> Response:
     return redirect_with_notice(request, page_path(board), _("Webhook deleted"))
 
 
-async def _change_secret(request: Request, fields: BoardWebhookUpdate) -> Response:
+async def _save(request: Request, fields: BoardWebhookUpdate) -> Response:
     async with open_transaction(request) as session:
         board = await board_for_update(request, session)
         webhook_id = forms.path_id(request, "webhook_id")
@@ -233,6 +243,7 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         actions=[one for one in action_views.list_actions() if one[0] in WITHOUT_TEMPLATE],
         has_agents=first is not None,
         has_lead=lead is not None,
+        is_admin=access.is_admin,
         has_short_secret=bool(webhook)
         and board_webhooks.has_short_secret(webhook, _cipher(request)),
         shown={one.name: one.value for one in edited},
@@ -336,6 +347,8 @@ BOARD_WEBHOOK_ROUTES = [
         ("/{webhook_id:uuid}/secrets", "GET", show_edit_form),
         ("/{webhook_id:uuid}/secrets", "POST", replace_secret),
         ("/{webhook_id:uuid}/secrets/endings", "POST", end_previous_secret),
+        ("/{webhook_id:uuid}/unsigned-payloads", "POST", allow_unsigned_payloads),
+        ("/{webhook_id:uuid}/unsigned-payloads/endings", "POST", end_unsigned_payloads),
         ("/{webhook_id:uuid}/deletions", "POST", delete_webhook),
         ("/{webhook_id:uuid}/payloads/{payload_id:uuid}", "GET", show_payload),
         (
