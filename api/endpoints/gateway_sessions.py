@@ -239,9 +239,14 @@ class GatewaysStatusResponse(ResponseModel):
 @without_transaction
 async def get_gateway_status(context: RequestContext, query: StatusQuery) -> GatewaysStatusResponse:
     """Check whether a gateway accepts the connection. A failure is a result, not an error."""
-    # This parameter of the contract is refused, because URLs appear in logs of proxies.
+    # This parameter of the contract is refused, because URLs appear in logs of proxies. The web
+    # client of the original shows the reason to a person, so it also names the page.
     if "gateway_token" in context.request.query_params:
-        reason = f"Send the token in the header {TOKEN_HEADER}, not in the URL."
+        page = f"{context.settings.base_url.rstrip('/')}/gateways"
+        reason = (
+            f"Send the token in the header {TOKEN_HEADER}, not in the URL, which servers on the way"
+            f" may log. People enter it at {page}"
+        )
         raise Invalid("gateway_token_in_query", reason)
     connector = context.gateway_connector
     async with context.transaction() as session:
