@@ -43,6 +43,23 @@ NOT_FLAT: Mapping[str, str] = {
     f"GET {API}/boards/{{id}}/webhooks/{{id}}/payloads": (
         "counts the payloads of a webhook, of which 10,000 are kept, by the contract"
     ),
+    **dict.fromkeys(
+        (
+            f"GET {API}/agents",
+            f"GET {API}/agents/{{id}}/grants",
+            f"GET {API}/agents/{{id}}/sessions",
+            f"GET {API}/gateway-requests",
+        ),
+        "counts all rows of the list, by the contract",
+    ),
+    f"GET {API}/unread": "counts what is unread of the last 30 days, by the contract",
+    **dict.fromkeys(
+        (
+            f"GET {API}/metrics/dashboard",
+            *("/dashboard", "/dashboard?range=1y", "/dashboard?chart=time", "/dashboard/figures"),
+        ),
+        "sums the counters of every board, 1 ms for 1,000, and the cycle times of a week",
+    ),
     "/dashboard/summary": "reads the row of every agent, 2 ms for 10,000, but computes few states",
     "/boards/{id}/feed/news": "counts all events without the number of one, which pages send",
 }

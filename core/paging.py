@@ -25,6 +25,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -324,7 +325,8 @@ class PagedQuery(Generic[Item]):
     """An ordered SELECT statement that is read page by page, and compiled once.
 
     `build` makes an item of each row; without it the items are tuples. `total` is the column with
-    the number of all rows: by default a subquery, which does not read what the rows show.
+    the number of all rows: by default a subquery, which does not read what the rows show. With
+    `max_counted` it counts so many rows after the offset, and one more if there are more.
     """
 
     def __init__(
@@ -333,10 +335,14 @@ class PagedQuery(Generic[Item]):
         build: Callable[[Any], Item] | None = None,
         total: ColumnElement[int] | None = None,
         *,
+        max_counted: int | None = None,
         is_planned_once: bool = True,
     ) -> None:
         """Create the query of a page with the number of all rows, and the query of that number."""
-        count = select(func.count()).select_from(statement.order_by(None).subquery())
+        counted = statement.order_by(None)
+        if max_counted is not None:
+            counted = counted.limit(PAGE_OFFSET + literal_column(str(max_counted + 1)))
+        count = select(func.count()).select_from(counted.subquery())
         self._statement, self._total_column = statement, total
         self._count = count.scalar_subquery()
         self._total: Query[tuple[int]] = Query(count)
@@ -361,7 +367,8 @@ class PagedQuery(Generic[Item]):
         if rows or not (paging.offset or paging.after):
             total = rows[0][1] if rows else 0
         else:
-            [(total,)] = await self._total.fetch(source, **parameters)
+            given = {**parameters, **paging.parameters}
+            [(total,)] = await self._total.fetch(source, **given)
         return build_page([item for item, _ in rows], total, paging, cursor)
 
     def build_cursor(self, *values: object) -> str:

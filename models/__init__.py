@@ -129,8 +129,10 @@ from models.skill import (
 )
 from models.soul import Soul, SoulDirectory
 from models.task import (
+    IS_OPEN,
     OPEN_DEPENDENCY_COUNT,
     OPEN_STATUSES,
+    PRIORITY_PLACE,
     URGENT_PRIORITIES,
     URGENT_STATUSES,
     BulkTaskChange,

@@ -169,6 +169,7 @@ class Agent(Base):
             unique=True,
             postgresql_where="board_id is null",
         ),
+        Index("ix_agents_newest", "organization_id", "created_at", "id"),
         Index("ix_agents_names", "organization_id", text("lower(name)"), "id"),
         Index("ix_agents_names_on_board", "board_id", text("lower(name)"), "id"),
         Index(

@@ -196,6 +196,7 @@ class ToolGrant(Base):
     __tablename__ = "tool_grants"
     __table_args__ = (
         Index(None, "agent_id", "request_hash"),
+        Index("ix_tool_grants_newest", "agent_id", "created_at", "id"),
         CheckConstraint("(session_id is null) <> (task_id is null)", name="scope"),
     )
 

@@ -51,6 +51,7 @@ class GatewayRequest(Base):
     __table_args__ = (
         UniqueConstraint("gateway_id", "request_id", "sha256"),
         Index(None, "organization_id", "created_at"),
+        Index("ix_gateway_requests_ended", "organization_id", "ended_at", "created_at", "id"),
         Index(None, "board_id", "state"),
         Index(None, "state", "expires_at"),
         Index(None, "agent_id", "run_id"),

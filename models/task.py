@@ -57,6 +57,8 @@ IS_IN_PROGRESS = text("status = 'in_progress'")
 URGENT_STATUSES = "array['in_progress', 'review', 'inbox']"
 URGENT_PRIORITIES = "array['high', 'medium', 'low']"
 """The most urgent first, in the words of the index."""
+PRIORITY_PLACE = f"array_position({URGENT_PRIORITIES}, priority)"
+IS_OPEN = "status <> 'done'"
 RANK_NOW = "extract(epoch from clock_timestamp()) * 1000000 + random()::numeric"
 RANK_DIGITS = 12  # after the decimal point; tasks of the same microsecond differ in them
 
@@ -81,6 +83,7 @@ class Task(Base):
         Index(None, "board_id", "assigned_agent_id", "created_at"),
         Index(None, "board_id", "updated_at"),
         Index(None, "board_id", "done_at"),
+        Index("ix_tasks_done_at", "done_at", postgresql_where=text("done_at is not null")),
         Index(None, "board_id", "status", "rank"),
         Index(
             "ix_tasks_list",
@@ -102,8 +105,13 @@ class Task(Base):
             "ix_tasks_urgent",
             "board_id",
             text(f"array_position({URGENT_STATUSES}, status)"),
-            text(f"array_position({URGENT_PRIORITIES}, priority)"),
+            text(PRIORITY_PLACE),
             *(text("updated_at desc"), text("created_at desc"), text("id desc")),
+        ),
+        Index(
+            "ix_tasks_undated",
+            *("board_id", text(PRIORITY_PLACE), text("created_at desc"), "id"),
+            postgresql_where=text(f"due_at is null and {IS_OPEN}"),
         ),
         Index("ix_tasks_stale", "board_id", postgresql_where=text("stale_since is not null")),
         Index(

@@ -34,7 +34,6 @@ from sqlalchemy import (
     null,
     select,
     text,
-    true,
     type_coerce,
     union_all,
 )
@@ -42,6 +41,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from core.db.reads import Query, Source
 from core.errors import Forbidden, NotFound
+from core.paging import Paging
 from core.text import N_
 from models import (
     Agent,
@@ -56,7 +56,7 @@ from models import (
     Status,
     Task,
 )
-from services import boards, counters
+from services import board_pages, boards, counters
 
 P = TypeVar("P")
 
@@ -300,6 +300,7 @@ async def load_counts(
         "organization_id": member.organization_id,
         "board_id": board_id,
         "group_id": group_id,
+        **Paging(MAX_NEWEST_APPROVALS).parameters,  # of the newest approvals
         **build_parameters(time),
     }
     [row] = await query.fetch(source, **parameters)
@@ -398,15 +399,16 @@ def _median_hours(scope: Select[UUID]) -> ColumnElement[Any]:
 
 
 def _newest_pending_approvals(scope: Select[UUID]) -> ColumnElement[Any]:
-    """Return the newest of the newest pending approvals of each board."""
-    board = scope.subquery("pending_board")
-    newest_first = (Approval.created_at.desc(), Approval.id.desc())
-    of_board = select(Approval.id).where(
-        Approval.board_id == board.c.id, Approval.status == ApprovalStatus.PENDING
+    """Return the newest of the newest pending approvals of each board that has any."""
+    has_pending = BoardCounts.pending_approvals > 0
+    counted = BoardCounts.board_id.in_(scope)
+    newest_ids = board_pages.newest_rows_query(
+        select(BoardCounts.board_id.label("id")).where(counted, has_pending),
+        select(Approval.id, Approval.created_at).where(Approval.status == ApprovalStatus.PENDING),
+        Approval.board_id,
+        Approval.created_at,
     )
-    newest_ids = (
-        of_board.order_by(*newest_first).limit(MAX_NEWEST_APPROVALS).correlate(board).lateral()
-    )
+    first = newest_ids().subquery("newest_ids")
     query = (
         select(
             Approval.id.label("approval_id"),
@@ -417,12 +419,10 @@ def _newest_pending_approvals(scope: Select[UUID]) -> ColumnElement[Any]:
             Approval.created_at,
             Task.title.label("task_title"),
         )
-        .select_from(board.join(newest_ids, true()))
-        .join(Approval, Approval.id == newest_ids.c.id)
+        .join(first, first.c.id == Approval.id)
         .join(Board, Board.id == Approval.board_id)
         .outerjoin(Task, Task.id == Approval.task_id)
-        .order_by(*newest_first)
-        .limit(MAX_NEWEST_APPROVALS)
+        .order_by(Approval.created_at.desc(), Approval.id.desc())
     )
     subquery = query.subquery("newest")
     items = func.jsonb_agg(func.to_jsonb(subquery.table_valued()))

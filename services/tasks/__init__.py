@@ -95,6 +95,7 @@ from services.tasks.queries import (
     TaskDetail,
     TaskRef,
     build_listed_task,
+    find_free_task,
     get_card_task,
     get_task,
     get_task_detail,

@@ -38,7 +38,9 @@ from core.db.reads import CombinedQuery, Query, Source
 from core.paging import KeysetPage, KeysetQuery, PagePlace
 from core.text import escape_pattern
 from models import (
+    IS_OPEN,
     OPEN_DEPENDENCY_COUNT,
+    PRIORITY_PLACE,
     USER_NAME,
     Agent,
     Approval,
@@ -762,10 +764,14 @@ TASKS_OF_LIST = 20  # overdue, or without a date
 
 @dataclass(frozen=True)
 class DueTasks:
-    """The first tasks of a day or a list, and the number of all."""
+    """The first tasks of a day or a list, and the number of all.
+
+    With `has_more` there are more than `total`: the tasks of a list are counted up to MAX_COUNTED.
+    """
 
     tasks: Sequence[CardTask] = ()
     total: int = 0
+    has_more: bool = False
 
     @property
     def hidden_count(self) -> int:
@@ -793,8 +799,9 @@ async def list_due_tasks(
     rows = await query.fetch(source, today=today, open_day=open_day, **period, **parameters)
     found: dict[int, DueTasks] = {}
     for task, section, total in rows:
-        shown = found.get(section, DueTasks()).tasks
-        found[section] = DueTasks([*shown, task], total)
+        shown = [*found.get(section, DueTasks()).tasks, task]
+        has_more = section <= OVERDUE and total > MAX_COUNTED
+        found[section] = DueTasks(shown, MAX_COUNTED if has_more else total, has_more)
     return found
 
 
@@ -813,7 +820,7 @@ def _build_days_query(
     sections = [
         _select_day(day, conditions, in_period),
         _select_first(OVERDUE, conditions, is_overdue),
-        _select_first(UNDATED, conditions, is_open & Task.due_at.is_(None)),
+        _select_first(UNDATED, conditions, IS_UNDATED, UNDATED_ORDER),
     ]
     found = union_all(*sections).subquery("found")
     limit = case(
@@ -838,16 +845,26 @@ DAY_ORDER = (
     Task.id,
 )
 """Tasks that are done come last, and those of the highest priority first."""
+IS_UNDATED = literal_column(f"tasks.due_at is null and tasks.{IS_OPEN}", Boolean)
+UNDATED_ORDER = (literal_column(PRIORITY_PLACE, Integer), Task.created_at.desc(), Task.id)
+"""The order of open tasks without a due date, in the words of their index."""
 
 
 def _select_first(
-    section: int, conditions: Sequence[ColumnElement[bool]], condition: ColumnElement[bool]
+    section: int,
+    conditions: Sequence[ColumnElement[bool]],
+    condition: ColumnElement[bool],
+    order: Sequence[ColumnElement[Any]] = DAY_ORDER,
 ) -> Any:
-    """Select the ids of the first tasks of a section, their places, and the number of all."""
-    matching = (*conditions, condition)
-    first = select(Task.id).where(*matching).order_by(*DAY_ORDER).limit(TASKS_OF_LIST).subquery()
-    total = select(func.count(Task.id)).where(*matching).correlate(None).scalar_subquery()
-    place = func.row_number().over(order_by=DAY_ORDER).label("place")
+    """Select the ids of the first tasks of a section, their places, and the number of all.
+
+    The number is at most one more than MAX_COUNTED.
+    """
+    matching = select(Task.id).where(*conditions, condition)
+    first = matching.order_by(*order).limit(TASKS_OF_LIST).subquery()
+    counted = matching.limit(MAX_COUNTED + 1).subquery()
+    total = select(func.count()).select_from(counted).scalar_subquery()
+    place = func.row_number().over(order_by=order).label("place")
     shown = select(Task.id, literal(section).label("section"), place, total.label("total"))
     return shown.join(first, first.c.id == Task.id)
 

@@ -406,6 +406,18 @@ def _build_list_query(
     return PagedQuery(query.order_by(*NEWEST_FIRST), lambda row: ListedTask(*row), total)
 
 
+async def find_free_task(source: Source, board: Board) -> UUID | None:
+    """Return the newest task in the inbox of a board that is assigned to nobody, or None."""
+    return await FREE_TASK.first(source, board_id=board.id)
+
+
+FREE_TASK: Query[UUID] = Query(
+    select(Task.id)
+    .where(Task.board_id == BOARD_ID, Task.status == Status.INBOX, IS_UNASSIGNED)
+    .order_by(*NEWEST_FIRST)
+    .limit(1),
+    itemgetter(0),
+)
 BOARD_TASKS: Query[ListedTask] = Query(
     select(
         *LIST_COLUMNS,

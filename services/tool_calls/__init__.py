@@ -34,6 +34,7 @@ from services.tool_calls.grants import (
     GrantScope,
     end_grant,
     list_grants,
+    list_newest_grants,
 )
 from services.tool_calls.queries import (
     CallDetail,

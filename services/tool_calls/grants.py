@@ -4,6 +4,7 @@ A permission is given with the decision of an approval, and counts while that de
 never counts where the policy denies a call or asks two people, nor for the settings of clients.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from core.errors import NotFound
-from core.paging import Page, PagedQuery, Paging
+from core.paging import PAGE_LIMIT, Page, PagedQuery, Paging
 from core.text import N_
 from models import (
     USER_NAME,
@@ -128,18 +129,39 @@ async def list_grants(source: Source, agent: Agent, paging: Paging) -> Page[Gran
     return await AGENT_GRANTS.fetch_page(source, paging, agent_id=agent.id, board_id=agent.board_id)
 
 
+async def list_newest_grants(source: Source, agent: Agent, limit: int) -> Sequence[GrantDetail]:
+    """Return the first permissions of `list_grants`, without the number of all."""
+    return await NEWEST_GRANTS.fetch(
+        source, agent_id=agent.id, board_id=agent.board_id, **Paging(limit).parameters
+    )
+
+
+_DETAILS = JOINED_GRANTS.add_columns(
+    USER_NAME, func.coalesce(IS_GIVEN & IS_IN_SCOPE, False).label("is_active"), Task.title
+).outerjoin(User, User.id == ToolGrant.granted_by_user_id)
+_IS_OF_AGENT = and_(
+    ToolGrant.agent_id == bindparam("agent_id", type_=Uuid()),
+    ToolGrant.board_id == bindparam("board_id", type_=Uuid()),
+)
+_NEWEST_FIRST = (ToolGrant.created_at.desc(), ToolGrant.id.desc())
+# one whose decision was undone was never given
 AGENT_GRANTS: PagedQuery[GrantDetail] = PagedQuery(
-    JOINED_GRANTS.add_columns(
-        USER_NAME, func.coalesce(IS_GIVEN & IS_IN_SCOPE, False).label("is_active"), Task.title
-    )
-    .outerjoin(User, User.id == ToolGrant.granted_by_user_id)
-    .where(
-        ToolGrant.agent_id == bindparam("agent_id", type_=Uuid()),
-        ToolGrant.board_id == bindparam("board_id", type_=Uuid()),
-        # one whose decision was undone was never given
-        Approval.decided_at == ToolGrant.created_at,
-    )
-    .order_by(ToolGrant.created_at.desc(), ToolGrant.id.desc()),
+    _DETAILS.where(_IS_OF_AGENT, Approval.decided_at == ToolGrant.created_at).order_by(
+        *_NEWEST_FIRST
+    ),
+    lambda row: GrantDetail(*row),
+)
+_DECIDED_AT = select(Approval.decided_at).where(Approval.id == ToolGrant.approval_id)
+_NEWEST_IDS = (
+    select(ToolGrant.id)
+    # not a join, for which PostgreSQL would read the approvals of all grants
+    .where(_IS_OF_AGENT, _DECIDED_AT.scalar_subquery() == ToolGrant.created_at)
+    .order_by(*_NEWEST_FIRST)
+    .limit(PAGE_LIMIT)
+    .subquery()
+)
+NEWEST_GRANTS: Query[GrantDetail] = Query(
+    _DETAILS.join(_NEWEST_IDS, _NEWEST_IDS.c.id == ToolGrant.id).order_by(*_NEWEST_FIRST),
     lambda row: GrantDetail(*row),
 )
 

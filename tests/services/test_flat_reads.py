@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -13,16 +14,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.paging import Paging
 from models import ApprovalStatus, EventType, Status, Task
-from services import activity, approvals, boards, metrics, sidebar, tasks
+from services import activity, approvals, boards, metrics, sidebar, tasks, tool_calls
 from services.activity import ActivityFilters
+from services.gateways import requests
 from services.tasks import BoardFilters, BoardOrder
 from tests.conftest import rolled_back
+from tests.support.gateway_rows import make_gateway
 from tests.support.round_trips import record_round_trips
 from tests.support.stored_world import store_world
+from tests.support.tool_calls import make_coding_session
 from tests.support.world import World
 
 PAGE = Paging(20)
-GROWING = ("activity_events", "approvals", "task_comments", "tasks")
+GROWING = (
+    *("activity_events", "approvals", "gateway_requests", "task_comments", "tasks"),
+    "tool_grants",
+)
 SCAN = re.compile(rf"Seq Scan on ({'|'.join(GROWING)})\b.*?rows=(\d+)")
 FILL = (
     """
@@ -34,9 +41,11 @@ FILL = (
     from generate_series(1, 6000) k
     """,
     """
-    insert into approvals (id, board_id, action_type, confidence, status, created_at, resolved_at)
+    insert into approvals (id, board_id, action_type, confidence, status, created_at, resolved_at,
+        decided_at)
     select gen_random_uuid(), {board}, 'note', 1,
         case k % 50 when 0 then 'pending' else 'approved' end, now() - k * interval '1 hour',
+        case k % 50 when 0 then null else now() - k * interval '1 hour' end,
         case k % 50 when 0 then null else now() - k * interval '1 hour' end
     from generate_series(1, 6000) k
     """,
@@ -51,7 +60,23 @@ FILL = (
         now() - (6000 - k) * interval '1 hour'
     from generate_series(1, 6000) k
     """,
+    """
+    insert into gateway_requests (id, organization_id, gateway_id, gateway_name, request_id, kind,
+        board_id, agent_id, exact, allowed_decisions, state, asked_at, expires_at, ended_at,
+        created_at)
+    select gen_random_uuid(), '{organization}', '{gateway}', 'Harbour', k::text, 'exec', {board},
+        '{agent}', 'ls', '[]', 'expired', now(), now(), now() - k * interval '1 hour', now()
+    from generate_series(1, 6000) k
+    """,
+    """
+    insert into tool_grants (id, organization_id, board_id, agent_id, session_id, approval_id,
+        request_hash, tool, input_excerpt, created_at)
+    select gen_random_uuid(), '{organization}', '{first_board}', '{agent}', '{session}', id, '0',
+        'Bash', 'ls', decided_at
+    from approvals where decided_at is not null
+    """,
 )
+START = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 async def find_neighbors(session, world):
@@ -94,6 +119,16 @@ READS = {
     "the neighbors of a task": lambda session, world: find_neighbors(session, world),
     "the sidebar": lambda session, world: sidebar.load_sidebar(session, world.alice_member),
     "the boards": lambda session, world: boards.list_board_page(session, world.alice_member, PAGE),
+    "the calendar": lambda session, world: tasks.list_due_tasks(
+        session, world.board, BoardFilters(), [START, START + timedelta(days=1)], START
+    ),
+    "a task for nobody": lambda session, world: tasks.find_free_task(session, world.board),
+    "gateway requests that are over": lambda session, world: requests.list_ended_requests(
+        session, world.alice_member, PAGE
+    ),
+    "permissions of an agent": lambda session, world: tool_calls.list_newest_grants(
+        session, world.worker, 20
+    ),
     "the dashboard": lambda session, world: metrics.load_dashboard(
         session, world.alice_member, "24h", now()
     ),
@@ -101,8 +136,14 @@ READS = {
 
 
 async def fill_boards(session, world):
-    """Create 6,000 tasks, comments, approvals and events on both boards of Tern."""
+    """Create 6,000 rows of each growing table on both boards of Tern."""
+    gateway, coding_session = make_gateway(world.tern), make_coding_session(world.worker)
+    session.add_all([gateway, coding_session])
+    await session.flush()
     values = {
+        "gateway": gateway.id,
+        "session": coding_session.id,
+        "first_board": world.board.id,
         "board": f"(array['{world.board.id}'::uuid, '{world.garden.id}'])[1 + k % 2]",
         "organization": world.tern.id,
         "agent": world.worker.id,
@@ -129,6 +170,20 @@ async def test_a_read_uses_indexes_and_counters(filled, read) -> None:
         await check_plans(session, partial(read, session, world))
         await part.rollback()
     session.expunge_all()
+
+
+async def test_long_lists_are_counted_up_to_a_limit(filled) -> None:
+    session, world = filled
+    totals = [
+        (await requests.list_ended_requests(session, world.alice_member, Paging(20, offset))).total
+        for offset in (0, 2_000, 5_990, 7_000)
+    ]
+    assert totals == [1_001, 3_001, 6_000, 6_000]
+    found = await tasks.list_due_tasks(
+        session, world.board, BoardFilters(), [START, START + timedelta(days=1)], START
+    )
+    undated = found[tasks.UNDATED]
+    assert (len(undated.tasks), undated.total, undated.has_more) == (20, 1_000, True)
 
 
 async def check_plans(session: Any, read: Callable[[], Awaitable[object]]) -> None:

@@ -35,7 +35,7 @@ async def show_sessions(request: Request) -> Response:
             **gate_functions(),
             "ungated": await coding_sessions.find_ungated_calls(source, card.agent),
             "page": await coding_sessions.list_sessions(source, card.agent, paging),
-            "grants": await tool_calls.list_grants(source, card.agent, Paging(GRANTS_ON_PAGE)),
+            "grants": await tool_calls.list_newest_grants(source, card.agent, GRANTS_ON_PAGE),
             "can_revoke": await _can_change_board(request, source, card),
             **tab_context(card, "sessions"),
         }

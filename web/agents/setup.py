@@ -10,8 +10,7 @@ from core.config.settings import Settings
 from core.db.reads import Source
 from core.errors import Invalid, NotFound
 from core.http.request import Session
-from core.paging import Paging
-from models import Agent, Board, Member, Status
+from models import Agent, Board, Member
 from services import agents, boards, coding_sessions, tasks
 from services.agents import AgentCard
 from services.gateways import files
@@ -212,15 +211,12 @@ async def load_agent_setup(
         raise NotFound("agent_not_found", N_("This agent works on no board."))
     card = await load_agent_card(source, member, agent_id, settings)
     board = await boards.get_board(source, member, agent.board_id)
-    free = await tasks.list_tasks(
-        source, board, Paging(limit=1), statuses=[Status.INBOX], unassigned=True
-    )
     examples = ExampleContext(
         base_url=settings.base_url,
         board=board,
         agent=agent,
         token=token,
-        task_id=UUID(free.items[0].id) if free.items else None,
+        task_id=await tasks.find_free_task(source, board),
         lead=await agents.find_board_lead(source, board),
         worker=await agents.find_first_worker(source, board),
     )

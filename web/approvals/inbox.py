@@ -179,6 +179,12 @@ class Inbox:
     waits: Mapping[UUID, WaitState] = field(default_factory=dict)  # who waits for tool calls
 
     @property
+    def is_count_cut(self) -> bool:
+        """Return whether there are more decided items than `decided_count`."""
+        counted = self.address.offset + requests.MAX_COUNTED
+        return self.address.state == "gateways" and self.decided_count > counted
+
+    @property
     def gateway_request(self) -> RequestDetail | None:
         """Return the selected gateway request, or None."""
         return self.selected_item.gateway_request if self.selected_item else None

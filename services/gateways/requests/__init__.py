@@ -9,6 +9,7 @@ from services.gateways.requests.commands import (
 from services.gateways.requests.job import RequestSyncJob
 from services.gateways.requests.parser import CONTEXT_KEYS, ORIGIN_KEYS, ROW_KEYS
 from services.gateways.requests.queries import (
+    MAX_COUNTED,
     RequestDetail,
     build_answered_query,
     build_listed_query,

@@ -50,6 +50,7 @@ IS_WAITING = GatewayRequest.state == RequestState.WAITING
 DetailQuery: TypeAlias = Select[*tuple[Any, ...]]
 
 SHORT_HASH_LENGTH = 12  # characters of a hash that users compare
+MAX_COUNTED = 1_000  # requests that are over, after the page
 MAX_LIST_BYTES = 2_000_000  # of the contents in one page of the API
 
 
@@ -220,7 +221,10 @@ def build_listed_query(listed: FromClause) -> Query[RequestDetail]:
 async def list_ended_requests(
     source: Source, member: Member, paging: Paging, *, board_id: UUID | None = None
 ) -> Page[RequestDetail]:
-    """Return the requests that are answered or over, the latest end first."""
+    """Return the requests that are answered or over, the latest end first.
+
+    They are counted up to MAX_COUNTED after the offset; a larger total means that there are more.
+    """
     query = _build_ended_query(is_admin=member.is_admin, by_board=board_id is not None)
     page = await query.fetch_page(source, paging, board_id=board_id, **_parameters(member))
     found = await ENDED_REQUESTS.fetch(source, ids=list(page.items)) if page.items else []
@@ -233,7 +237,8 @@ def _build_ended_query(*, is_admin: bool, by_board: bool) -> PagedQuery[UUID]:
     query = select(GatewayRequest.id).where(~IS_WAITING, _answerable(is_admin=is_admin))
     if by_board:
         query = query.where(FILTERS["board_id"])
-    return PagedQuery(query.order_by(*LAST_ENDED_FIRST), itemgetter(0))
+    query = query.order_by(*LAST_ENDED_FIRST)
+    return PagedQuery(query, itemgetter(0), max_counted=MAX_COUNTED)
 
 
 ENDED_REQUESTS: Query[RequestDetail] = Query(
