@@ -169,6 +169,11 @@ class Agent(Base):
             unique=True,
             postgresql_where="board_id is null",
         ),
+        Index(
+            "ix_agents_words",
+            text("words_of_agent(name, identity_profile)"),
+            postgresql_using="gin",
+        ),
         Index("ix_agents_newest", "organization_id", "created_at", "id"),
         Index("ix_agents_names", "organization_id", text("lower(name)"), "id"),
         Index("ix_agents_names_on_board", "board_id", text("lower(name)"), "id"),

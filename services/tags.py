@@ -8,7 +8,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 from sqlalchemy import String, bindparam, delete, func, insert, inspect, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.accents import remove_accents
 from core.clock import now
+from core.db.full_text import without_accents
 from core.db.reads import Query, Source
 from core.db.transactions import Write
 from core.errors import Conflict, NotFound
@@ -87,7 +89,10 @@ async def list_tags(source: Source, member: Member, paging: Paging) -> Page[Coun
 
 async def find_tags(source: Source, member: Member, text: str) -> Sequence[CountedTag]:
     """Return the tags of the member's organization whose name contains a text, by name."""
-    parameters = {"organization_id": member.organization_id, "text": escape_pattern(text)}
+    parameters = {
+        "organization_id": member.organization_id,
+        "text": escape_pattern(remove_accents(text)),
+    }
     return await NAMED_TAGS.fetch(source, **parameters)
 
 
@@ -144,9 +149,9 @@ WITH_COUNT = select(Tag, TASK_COUNT).where(IN_ORGANIZATION)
 ONE_WITH_COUNT = WITH_COUNT.where(Tag.id == bindparam("tag_id"))
 COUNTED_TAGS = PagedQuery(WITH_COUNT.order_by(*NAME_ORDER), CountedTag._make)
 NAMED_TAGS = Query(
-    WITH_COUNT.where(Tag.name.icontains(bindparam("text", type_=String), escape="/")).order_by(
-        *NAME_ORDER
-    ),
+    WITH_COUNT.where(
+        without_accents(Tag.name).icontains(bindparam("text", type_=String), escape="/")
+    ).order_by(*NAME_ORDER),
     CountedTag._make,
 )
 COUNTED_TAG = Query(ONE_WITH_COUNT, CountedTag._make)

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ARRAY, REAL, ColumnElement, String, bindparam, func, literal, literal_column
 
+from core.accents import map_plain_text, remove_accents
+
 SEPARATORS = (
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~¡¿«»\u2039\u203a“”„\u2018\u2019\u201a\u2013—…·•→←\u00a0"
     "、。\uff0c\uff01\uff1f\uff1a\uff1b\uff08\uff09「」『』"
@@ -60,7 +62,7 @@ def format_tsquery(wanted: Sequence[str]) -> str:
 def _format_word(word: str) -> list[str]:
     """Return the conditions for a word: its pairs of unspaced characters, and its other parts."""
     parts = []
-    for run in _RUNS.findall(word):
+    for run in _RUNS.findall(remove_accents(word)):
         if len(run) > 1 and is_unspaced(run):
             parts += [f"'{one}{other}'" for one, other in pairwise(run)]
         else:
@@ -76,15 +78,21 @@ def is_unspaced(word: str) -> bool:
 def contains_words(*texts: Any) -> ColumnElement[bool]:
     """Build the condition that each word is in one of these short texts, at any place.
 
-    Its parameter `patterns` is what `format_patterns` returns.
+    Accents make no difference. Its parameter `patterns` is what `format_patterns` returns.
     """
     patterns = func.all(bindparam("patterns", type_=ARRAY(String)))
-    return func.concat_ws("\n", *texts).bool_op("ILIKE")(patterns)
+    said = without_accents(func.concat_ws("\n", *texts))
+    return said.bool_op("ILIKE")(patterns)
 
 
 def format_patterns(words: Sequence[str]) -> list[str]:
     """Return the pattern of each word for `contains_words`."""
-    return [f"%{word.translate(_ESCAPED)}%" for word in words]
+    return [f"%{remove_accents(word).translate(_ESCAPED)}%" for word in words]
+
+
+def without_accents(text: Any) -> ColumnElement[str]:
+    """Return a text as `remove_accents` does, in the database."""
+    return func.without_accents(text, type_=String)
 
 
 def build_rank(found: Any, query: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -96,15 +104,20 @@ def highlight_matches(text: str, wanted: Sequence[str]) -> list[TextPart]:
     """Split a text into matching words and the text between them."""
     if not wanted:
         return [TextPart(text, False)] if text else []
-    pieces = re.split(_build_hit_pattern(wanted), text, flags=re.IGNORECASE)
-    return [TextPart(piece, n % 2 == 1) for n, piece in enumerate(pieces) if piece]
+    plain, places = map_plain_text(text)
+    parts, end = [], 0
+    for hit in re.finditer(_build_hit_pattern(wanted), plain, flags=re.IGNORECASE):
+        start, stop = places[hit.start()], places[hit.end()]
+        parts += [TextPart(text[end:start], False), TextPart(text[start:stop], True)]
+        end = stop
+    return [part for part in [*parts, TextPart(text[end:], False)] if part.text]
 
 
 def _build_hit_pattern(wanted: Sequence[str]) -> str:
-    """Build a pattern with one group: words that begin with a wanted one, or unspaced ones."""
-    longest_first = sorted(wanted, key=len, reverse=True)
+    """Build a pattern of words that begin with a wanted one, or of unspaced ones."""
+    longest_first = sorted(map(remove_accents, wanted), key=len, reverse=True)
     beginnings = "|".join(re.escape(word) for word in longest_first if not is_unspaced(word))
     anywhere = "|".join(re.escape(word) for word in longest_first if is_unspaced(word))
     inside = f"[^\\s{UNSPACED}{re.escape(SEPARATORS)}]"
     kinds = [f"(?<!{inside})(?:{beginnings}){inside}*"] if beginnings else []
-    return f"({'|'.join([*kinds, anywhere] if anywhere else kinds)})"
+    return "|".join([*kinds, anywhere] if anywhere else kinds)

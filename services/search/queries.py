@@ -30,7 +30,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from core.db.full_text import TextPart, format_tsquery, highlight_matches, is_unspaced, split_words
+from core.accents import remove_accents
+from core.db.full_text import (
+    TextPart,
+    format_tsquery,
+    highlight_matches,
+    is_unspaced,
+    split_words,
+    without_accents,
+)
 from core.db.reads import AnySelect, Query, Source
 from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, PageRows, Paging, build_page
 from models import Agent, Member, Status, User
@@ -340,8 +348,9 @@ def _select_filtered(
 
 def term_parameters(terms: Sequence[str]) -> dict[str, str]:
     """Return the parameters of a statement that searches these words."""
-    spaced = [term for term in terms if not is_unspaced(term)]
-    unspaced = [term for term in terms if is_unspaced(term)]
+    plain = [remove_accents(term) for term in terms]
+    spaced = [term for term in plain if not is_unspaced(term)]
+    unspaced = [term for term in plain if is_unspaced(term)]
     beginnings = [f"(?<![[:alnum:]])({'|'.join(spaced)})"] if spaced else []
     return {
         "tsquery": format_tsquery(terms),
@@ -358,8 +367,11 @@ def rank_order(found: Any) -> tuple[Any, ...]:
 def select_snippet(text: Any) -> tuple[ColumnElement[int], ColumnElement[str]]:
     """Select the start of a snippet, as `start`, and its text, as `piece`."""
     # the position of the first word that starts with one of the terms; 0 if none does
-    hit = func.regexp_instr(text, bindparam("pattern", type_=String), 1, 1, 0, "i")
-    start = func.greatest(hit - SNIPPET_LEAD, 1)
+    pattern = bindparam("pattern", type_=String)
+    hit = func.regexp_instr(without_accents(text), pattern, 1, 1, 0, "i")
+    # what is longer or shorter without accents before it
+    added = func.length(without_accents(func.left(text, hit))) - func.least(hit, func.length(text))
+    start = func.greatest(hit - added - SNIPPET_LEAD, 1)
     piece = func.substr(text, start, SNIPPET_LENGTH + 1)
     return start.label("start"), piece.label("piece")
 

@@ -197,7 +197,7 @@ _ROLE = Agent.identity_profile["role"].astext
 AGENTS = SearchSource(
     kind=ResultKind.AGENT,
     id=Agent.id,
-    words=func.words_of(Agent.name, _ROLE, NO_TEXT),
+    words=func.words_of_agent(Agent.name, Agent.identity_profile),
     title=Agent.name,
     text=_ROLE,
     at=Agent.updated_at,
@@ -223,7 +223,8 @@ TEXT_SOURCES = (TASKS, COMMENTS, NOTES, GROUP_NOTES, BOARDS)
 """What the API searches. The words of these tables are stored and have an index."""
 
 ALL_SOURCES = (*TEXT_SOURCES, AGENTS, PEOPLE)
-"""What pages search. The words of agents and people are computed: an organization has few."""
+"""What pages search. The words of agents are in an index; those of people, of whom an organization
+has few, are computed."""
 
 
 def select_visible_boards(readable_ids: Select[UUID]) -> CTE:

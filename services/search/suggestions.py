@@ -27,6 +27,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from core.accents import remove_accents
 from core.db.full_text import (
     SIMPLE_CONFIG,
     TSQUERY,
@@ -293,7 +294,7 @@ async def suggest_mentions(
     """Return the agents of a place, then the people who may read it, by the words of a user."""
     if not place.boards:
         return []
-    terms = split_words(query_text.lower())
+    terms = split_words(remove_accents(query_text).lower())
     found_agents = await agents.list_agents_of_boards(source, place.boards)
     names = {board.id: board.name for board in place.boards}
     of_agents = (
@@ -323,7 +324,7 @@ async def suggest_mentions(
 
 
 def _matches(name: str, terms: Sequence[str]) -> bool:
-    words = split_words(name.lower())
+    words = split_words(remove_accents(name).lower())
     return all(any(word.startswith(term) for word in words) for term in terms)
 
 

@@ -34,6 +34,8 @@ from sqlalchemy import (
     union_all,
 )
 
+from core.accents import remove_accents
+from core.db.full_text import without_accents
 from core.db.reads import CombinedQuery, Query, Source
 from core.paging import KeysetPage, KeysetQuery, PagePlace
 from core.text import escape_pattern
@@ -260,7 +262,10 @@ class BoardFilters:
             "priorities": [*map(_without_unstorable, self.priorities)],
             "statuses": [*self.statuses],
             **custom_fields.build_filter_parameters(*(self.custom_field or ("", ""))),
-            **{f"word_{number}": escape_pattern(word) for number, word in enumerate(self.words)},
+            **{
+                f"word_{number}": escape_pattern(remove_accents(word))
+                for number, word in enumerate(self.words)
+            },
         }
 
 
@@ -292,7 +297,10 @@ def _build_conditions(active_filters: frozenset[str], word_count: int) -> list[C
         Task.board_id == BOARD_ID,
         *(
             or_(
-                Task.title.icontains(word, escape="/"), Task.description.icontains(word, escape="/")
+                *(
+                    without_accents(text).icontains(word, escape="/")
+                    for text in (Task.title, Task.description)
+                )
             )
             for word in words
         ),

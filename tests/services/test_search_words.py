@@ -4,11 +4,26 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as some
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from core.db.full_text import MAX_WORDS, SEPARATORS, TextPart, highlight_matches, split_words
-from services import search
+from core.accents import remove_accents
+from core.db.full_text import (
+    MAX_WORDS,
+    SEPARATORS,
+    TextPart,
+    build_tsquery,
+    highlight_matches,
+    split_words,
+)
+from core.paging import PagePlace, Paging
+from services import agents, pickers, search, tags, tasks
+from services.agents import AgentFilters
+from services.pickers import PickerKind
+from services.search.sources import AGENTS
+from services.tasks import BoardFilters, BoardOrder
 from tests.services.test_search import search_all
+from tests.support.board_rows import make_agent, make_tag
+from tests.support.query_plans import explain
 
 
 async def test_the_snippet_shows_the_match_with_its_context_in_one_line(session, world) -> None:
@@ -109,3 +124,82 @@ async def test_every_separator_splits_words_in_the_database_too(session) -> None
 
 def test_the_number_of_search_words_is_limited() -> None:
     assert len(split_words("a " * 500)) == MAX_WORDS
+
+
+ACCENTS = {
+    "jose": "José",
+    "JOSÉ": "jose",
+    "strasse": "Straße",
+    "Straße": "STRASSE",
+    "muller": "Müller",
+    "istanbul": "İstanbul",
+    "\u0131spanak": "Ispanak",
+    "oeuvre": "œuvre",
+    "lodz": "Łódź",
+    "nguyen": "Nguyễn",
+    "\u03b1\u03b8\u03b7\u03bd\u03b1": "\u0391\u03b8\u03ae\u03bd\u03b1",
+    "\u0435\u0449\u0451": "\u0435\u0449\u0435",
+    "jose\u0301": "josé",
+}
+
+
+@pytest.mark.parametrize(("typed", "written"), ACCENTS.items())
+async def test_a_word_is_found_however_its_accents_are_written(
+    session, world, typed, written
+) -> None:
+    session.add(world.make_task("A task", description=f"Ask {written}, then go."))
+    [item] = await search_all(session, world.alice, typed)
+    assert [part.text for part in item.snippet if part.hit] == [written]
+
+
+@pytest.mark.parametrize(("typed", "written"), [("\u0438", "\u0439"), ("か", "が"), ("가", "각")])
+async def test_other_letters_stay_different(session, world, typed, written) -> None:
+    session.add(world.make_task(f"x{written}x 准备"))
+    assert await search_all(session, world.alice, f"x{typed}x") == []
+    assert len(await search_all(session, world.alice, f"x{written}x")) == 1
+    assert len(await search_all(session, world.alice, "准备")) == 1
+
+
+async def test_the_database_removes_the_same_accents(session) -> None:
+    codes = (*range(1, 0xD800), *range(0xE000, 0x1_0000))
+    words = [f"a{chr(code)}\u0301" for code in codes]
+    query = text("select without_accents(word) from unnest(cast(:words as text[])) rows (word)")
+    in_database = (await session.scalars(query, {"words": words})).all()
+    assert [
+        one for one in zip(words, in_database, strict=True) if remove_accents(one[0]) != one[1]
+    ] == []
+
+
+async def test_only_words_with_accents_are_stored_twice(session) -> None:
+    words = text("select array(select lexeme from unnest(words_of(null, :text, null)) order by 1)")
+    stored = await session.scalar(words, {"text": "Ein José, zwei Straßen"})
+    assert sorted(stored) == ["ein", "jose", "josé", "strassen", "straßen", "zwei"]
+    length = text("select length(words_of(:text, :text, null))")
+    assert await session.scalar(length, {"text": "ỗỗỗỗ " * 20_000}) == 2
+
+
+async def test_a_snippet_shows_a_match_after_letters_that_become_two(session, world) -> None:
+    session.add(world.make_task("A task", description="Maß und Größe. " * 200 + "Der José ruht."))
+    [item] = await search_all(session, world.alice, "jose")
+    assert [part.text for part in item.snippet if part.hit] == ["José"]
+
+
+async def test_filters_and_pickers_ignore_accents(session, world) -> None:
+    task, member = world.make_task("Müll hinaus"), world.alice_member
+    session.add_all([make_agent("José", world.board), make_tag(world.tern, "Café"), task])
+    await session.flush()
+    filters = BoardFilters(q="mull")
+    columns = await tasks.list_board_columns(session, world.board, filters, BoardOrder())
+    assert sum(column.total for column in columns) == 1
+    [tag] = await tags.find_tags(session, member, "CAFE")
+    assert tag.tag.name == "Café"
+    found = await agents.list_agent_page(session, member, 9, PagePlace(), AgentFilters(["jose"]))
+    assert [card.agent.name for card in found.page.items] == ["José"]
+    place = await pickers.get_picker_place(session, member, PickerKind.AGENTS)
+    options = await pickers.list_options(session, place, PickerKind.AGENTS, "jose", Paging())
+    assert [option.name for option in options.items] == ["José"]
+
+
+async def test_agents_are_found_by_an_index(session) -> None:
+    query = select(AGENTS.id).where(AGENTS.words.bool_op("@@")(build_tsquery(["heron"])))
+    assert "ix_agents_words" in await explain(session, query)
