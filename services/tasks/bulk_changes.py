@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Seq
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from itertools import accumulate
 from operator import itemgetter
 from typing import Any
@@ -93,6 +94,7 @@ async def _update_tasks(
     """Change tasks that are different, and return also what was different: see `_compare`."""
     details = await load_task_details(session, board, task_ids)
     before = {id: _read_values(detail) for id, detail in details.items()}
+    ranks = {id: detail.task.rank for id, detail in details.items()}
     differences: dict[UUID, dict[str, Any]] = {}
 
     async def update(task_id: UUID) -> None:
@@ -106,7 +108,8 @@ async def _update_tasks(
         if not _is_different(details[task_id], fields):
             return
         changed = await update_task(session, actor, board, task_id, fields)
-        differences[task_id] = _compare(task_id, before[task_id], _read_values(changed))
+        after = _read_values(changed)
+        differences[task_id] = _compare(task_id, before[task_id], after, ranks[task_id])
 
     results = await _apply_to_each(session, task_ids, update)
     results = [replace(one, is_changed=one.task_id in differences) for one in results]
@@ -128,12 +131,17 @@ def _read_values(detail: TaskDetail) -> dict[str, Any]:
     return values | {"tag_ids": [str(id) for id in detail.tag_ids]}
 
 
-def _compare(task_id: UUID, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+def _compare(
+    task_id: UUID, before: dict[str, Any], after: dict[str, Any], rank: Decimal
+) -> dict[str, Any]:
+    """Return what differs, and for a move the rank in the column before it."""
     names = [name for name, value in before.items() if after[name] != value]
+    place = {"rank": str(rank)} if "status" in names else {}
     return {
         "id": str(task_id),
         "before": {name: before[name] for name in names},
         "after": {name: after[name] for name in names},
+        **place,
     }
 
 
@@ -148,9 +156,10 @@ async def store_undo(
     change_id = new_id()
     details = await load_task_details(session, board, task_ids)
     before = {id: _read_values(detail) for id, detail in details.items()}
+    ranks = {id: detail.task.rank for id, detail in details.items()}
     yield change_id
     details = await load_task_details(session, board, task_ids)
-    compared = [_compare(id, before[id], _read_values(details[id])) for id in before]
+    compared = [_compare(id, before[id], _read_values(details[id]), ranks[id]) for id in before]
     if stored := [one for one in compared if one["before"]]:
         await _store(session, user, board, change_id, stored, is_deletion=False)
 
@@ -238,7 +247,7 @@ async def undo_change(
 async def _undo(
     session: AsyncSession, user: User, board: Board, task_id: UUID, stored: dict[str, Any]
 ) -> None:
-    """Give a task the values that it had before a change.
+    """Give a task the values that it had before a change, and its place in the manual order.
 
     Raises Conflict if it has changed since, and the errors of `update_task`.
     """
@@ -256,6 +265,9 @@ async def _undo(
         values = _read_values(detail)
         missing = {name: value for name, value in wanted.items() if values[name] != value}
         if not missing:
+            if "rank" in stored:
+                detail.task.rank = Decimal(stored["rank"])
+                await session.flush()
             return
     raise Conflict("no_way_back", N_("The rules of the board do not allow what it was before."))
 

@@ -1,6 +1,7 @@
 """Several tasks are changed at once, each within its own rules."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import func, select
@@ -156,6 +157,27 @@ async def test_each_task_of_a_change_and_of_its_undo_is_an_event(session, world)
     found = (await session.execute(query.where(Event.type == EventType.TASK_UPDATED))).all()
     written = [["medium", "high"]] * 2 + [["high", "medium"]] * 2
     assert [tuple(one) for one in found] == [(world.alice.id, pair) for pair in written]
+
+
+async def test_undo_returns_tasks_to_their_places(session, world) -> None:
+    made = await add_tasks(session, world, "Fourth", "Third", "Second", "First")
+    for number, task in enumerate(made):
+        task.rank = Decimal(number)
+    await session.flush()
+
+    async def list_titles():
+        query = select(Task.title).where(Task.status == Status.INBOX).order_by(Task.rank.desc())
+        return (await session.scalars(query.where(Task.id.in_([task.id for task in made])))).all()
+
+    change_id = await change(session, world, [made[2], made[0]], status=Status.REVIEW)
+    assert await list_titles() == ["First", "Third"]
+    newest = world.make_task("Between", rank=Decimal("1.5"))
+    session.add(newest)
+    await session.flush()
+    results, rest = await tasks.undo_change(session, world.alice, world.board, change_id)
+    assert (codes(results), rest) == ([None, None], [])
+    made.append(newest)
+    assert await list_titles() == ["First", "Second", "Between", "Third", "Fourth"]
 
 
 async def test_a_change_can_be_undone_for_a_limited_time(session, world) -> None:
