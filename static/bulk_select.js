@@ -6,17 +6,21 @@
 (() => {
   const picked = new Set(); // values of the selected checkboxes
   let last;
+  let running = null; // the number of items that a request changes
   const boxes = (list) => [...list.querySelectorAll("input[data-pick]")];
   const update = (list) => {
     const selected = boxes(list).filter((box) => box.checked);
     for (const box of boxes(list)) picked[box.checked ? "add" : "delete"](box.value);
     for (const all of list.querySelectorAll("[data-pick-all]")) all.checked = selected.length > 0 && selected.length === boxes(list).length;
-    for (const bar of list.querySelectorAll("[data-bulk-bar]")) bar.toggleAttribute("data-any", selected.length > 0);
+    for (const bar of list.querySelectorAll("[data-bulk-bar]")) {
+      bar.toggleAttribute("data-any", selected.length > 0 || running !== null);
+      bar.ariaBusy = running === null ? null : "true";
+    }
     for (const bar of list.querySelectorAll("[data-bulk]")) bar.hidden = selected.length === 0;
     for (const rest of list.querySelectorAll("[data-no-bulk]")) rest.hidden = selected.length > 0;
     const matching = list.querySelector("[data-pick-matching]:checked");
     for (const offer of list.querySelectorAll("[data-pick-matching]")) offer.closest("label").hidden = !offer.checked && selected.length >= offer.dataset.count;
-    for (const count of list.querySelectorAll("[data-bulk-count]")) count.textContent = matching?.dataset.count ?? selected.length;
+    for (const count of list.querySelectorAll("[data-bulk-count]")) count.textContent = running ?? matching?.dataset.count ?? selected.length;
     const confidences = selected.map((box) => Number(box.dataset.conf ?? 100));
     for (const lowest of list.querySelectorAll("[data-bulk-lowest]")) lowest.textContent = Math.min(...confidences, 100);
   };
@@ -45,6 +49,22 @@
   };
   document.addEventListener("htmx:before:request", keepConfirmation);
   document.addEventListener("htmx:before:swap", keepConfirmation);
+  // While a request changes the selected items, the form shows it, and sends no other one.
+  document.addEventListener("submit", (event) => {
+    if (running === null || !event.target.matches("[data-bulk-bar]")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, true);
+  document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
+    if (!ctx.sourceElement.matches?.("[data-bulk-bar]")) return;
+    running = ctx.sourceElement.querySelector("[data-bulk-count]").textContent;
+    updateAll();
+  });
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+    if (!ctx.sourceElement.matches?.("[data-bulk-bar]")) return;
+    running = null;
+    updateAll();
+  });
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
     const decides = ctx.sourceElement?.matches?.("[data-bulk-bar]");
     const decided = [...(ctx.sourceElement?.querySelectorAll?.("[data-decided]") ?? [])].map((one) => one.dataset.decided);

@@ -1,9 +1,10 @@
 """Several cards are changed at once, and one by its menu."""
 
+import asyncio
 import re
 from typing import Any
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.board_rows import add_tasks
@@ -177,6 +178,37 @@ async def test_the_drawer_leads_to_the_next_task_of_the_view(site: LiveSite) -> 
         await expect(heading).to_have_text("High")
         await page.keyboard.press("Escape")
         await expect(page.locator("#column-inbox h3 a").first).to_be_focused()
+
+
+async def test_a_change_shows_its_progress_and_is_sent_once(site: LiveSite) -> None:
+    board = site.create_board("Progress")
+    made = [site.create_task(board, title) for title in ("One", "Two", "Three")]
+    sent, may_continue = [], asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        sent.append(route.request)
+        await may_continue.wait()
+        await route.continue_()
+
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        bar = page.locator("#bulk")
+        for task in made[:2]:
+            await card_of(page, task).locator("input[data-pick]").check()
+        await page.route("**/changes*", hold)
+        await bar.get_by_role("button", name="Delete").click()
+        await expect(bar.get_by_role("status")).to_have_text("Changing tasks (2)")
+        await expect(bar.get_by_role("button")).to_have_count(0)
+        await bar.evaluate("(form) => form.requestSubmit()")
+        site.update_task(board, made[2], title="Three, renamed")
+        await expect(card_of(page, made[2])).to_contain_text("renamed")
+        await expect(bar.get_by_role("status")).to_have_text("Changing tasks (2)")
+        may_continue.set()
+        await expect(bar).to_be_hidden()
+        await expect(page.locator("#toasts")).to_contain_text("2 tasks deleted")
+        await card_of(page, made[2]).locator("input[data-pick]").check()
+        await expect(bar).to_contain_text("1 selected")
+        await expect(bar.get_by_role("button", name="Delete")).to_be_visible()
+    assert len(sent) == 1
 
 
 async def test_everything_that_matches_is_selected_and_changed_with_one_undo(
