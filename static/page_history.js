@@ -1,4 +1,4 @@
-// Back and Forward show a page as it was left: its scroll positions, the item with the focus, and the drawer. The
+// Back, Forward and Reload show a page as it was left: its scroll positions, the item with the focus, and the drawer. The
 // session storage of the tab keeps them by address; they are only ids and positions.
 // A page that the back/forward cache restores is loaded again: its data is old, and its user may have signed out.
 window.pageHistory = (() => {
@@ -8,6 +8,7 @@ window.pageHistory = (() => {
   const read = (name) => { try { return JSON.parse(sessionStorage.getItem(name)); } catch { return null; } };
   const write = (name, value) => { try { sessionStorage.setItem(name, JSON.stringify(value)); } catch { /* storage is not available */ } };
   const root = document.scrollingElement;
+  const fillsScreen = matchMedia("(max-width: 52rem)"); // the drawer, which looks like the page of the task there
   let shown = here(); // the address of what the page shows; the location changes before the page does
   let unfinished; // a view whose items are not all loaded
   let isHidden = false; // the page is hidden because another one is being loaded
@@ -80,8 +81,9 @@ window.pageHistory = (() => {
       shown = reopened;
       restoreSoon(view);
       boardDrawer.open(reopened).then(() => restoreSoon(view)); // the drawer changes the width of the columns
-    } else if (type === "back_forward" && view.board && !boardDrawer.exists()) reopen(view.board);
-    else if (type === "back_forward" || type === "reload") restoreSoon(view);
+    } else if (type !== "back_forward" && type !== "reload") return;
+    else if (view.board && !boardDrawer.exists() && (type === "back_forward" || !fillsScreen.matches)) reopen(view.board);
+    else restoreSoon(view);
   });
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;

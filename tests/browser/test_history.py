@@ -122,6 +122,36 @@ async def test_a_restored_page_opens_its_drawer(
     await check_return_to_drawer(caching_tab, tasks[3])
 
 
+async def test_a_reload_shows_the_filtered_board_and_the_drawer_again(
+    site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]]
+) -> None:
+    task = tasks[3]
+    title = task["title"].strip()
+    async with site.open_page(f"/boards/{board['id']}", viewport=LOW) as page:
+        await page.get_by_label("Filter tasks").fill(title)
+        await expect(link_of(page, tasks[4])).to_have_count(0)
+        await link_of(page, task).click()
+        heading = page.locator("#drawer h2").first
+        for _ in range(2):
+            await expect(heading).to_have_text(title)
+            await expect(page).to_have_url(re.compile(rf"/tasks/{task['id']}\?q="))
+            await page.reload()
+        await expect(heading).to_have_text(title)
+        await expect(page.get_by_label("Filter tasks")).to_have_value(title)
+        await expect(link_of(page, task)).to_be_visible()
+        await expect(link_of(page, tasks[4])).to_have_count(0)
+        await page.go_back()
+        await expect(page.locator("#drawer")).to_be_hidden()
+        await expect(page.get_by_label("Filter tasks")).to_have_value(title)
+
+        await link_of(page, task).click()
+        await page.get_by_role("link", name="Open as a page").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        await page.reload()
+        await expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        await expect(page.locator("#drawer")).to_have_count(0)
+
+
 async def check_return_to_drawer(page: Page, task: dict[str, Any]) -> None:
     """Leave a page with a drawer, return, and close the drawer by Back."""
     link, heading = link_of(page, task), page.locator("#drawer h2").first
