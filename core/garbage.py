@@ -25,16 +25,18 @@ class FullCollections:
 
     def __init__(self, has_transaction: Callable[[], bool]) -> None:
         self._has_transaction = has_transaction
-        self._size = MIN_SIZE  # objects after the last search
-        self._passes = 0  # searches of new objects until the last look at the size
-        self._min_passes = NEVER
-        self._is_due = False
+        self._limit = MIN_SIZE * GROWTH  # objects from which on a search is due
+        self._min_passes = self._pass_size = 0
+        self._next_look = 0  # searches of new objects until the objects are counted
+        self._due_since = 0  # the number of such searches when this one was due; 0 if it is not
 
     def start(self) -> None:
         """Search whenever it is due, in the running event loop."""
         if IS_INCREMENTAL:
             return
         first, second, self._min_passes = gc.get_threshold()
+        self._pass_size = first * second
+        self._next_look = self._min_passes
         gc.set_threshold(first, second, NEVER)
         asyncio.get_running_loop().call_later(CHECK_INTERVAL, self._check_again)
 
@@ -44,19 +46,24 @@ class FullCollections:
         It waits for transactions until as many objects have been added again.
         """
         passes = gc.get_count()[2]
-        if not self._is_due:
-            if passes - self._passes <= self._min_passes:
+        if not self._due_since:
+            if passes <= self._next_look:
                 return False
-            self._passes = passes
-            self._is_due = _count_old_objects() > self._size * GROWTH
-            if not self._is_due:
+            if (missing := self._limit - _count_old_objects()) > 0:
+                self._plan_look(passes, missing)
                 return False
-        if passes <= 2 * self._passes and self._has_transaction():
+            self._due_since = passes
+        if passes <= 2 * self._due_since and self._has_transaction():
             return True
         gc.collect()
-        self._size = max(_count_old_objects(), MIN_SIZE)
-        self._passes, self._is_due = 0, False
+        size = max(_count_old_objects(), MIN_SIZE)
+        self._limit, self._due_since = size * GROWTH, 0
+        self._plan_look(0, self._limit - size)
         return False
+
+    def _plan_look(self, passes: int, missing: float) -> None:
+        """Count the objects, which takes a tenth of a search, only when enough can be new."""
+        self._next_look = passes + max(self._min_passes, int(missing / self._pass_size))
 
     def _check_again(self) -> None:
         delay = RETRY_INTERVAL if self.collect_if_due() else CHECK_INTERVAL
