@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from core.clock import to_utc
 from core.fields import MAX_INTEGER, MAX_TEXT_LENGTH
@@ -236,7 +236,8 @@ async def import_webhooks(transfer: Transfer, cipher: SecretCipher) -> None:
         description = row.text("description", max_length=5_000) or ""
         if not secret:
             shown = " ".join(description.split())[:80]
-            report.unsigned_webhooks.append(f"{row.id} on the board {row['board_id']}: {shown}")
+            path = f"/boards/{row['board_id']}/webhooks/{row.id}"
+            report.unsigned_webhooks.append(f"{row['board_name']}: {path} ({shown})")
             row.note("secret: it had none, so it has a random one that its sender does not know")
         transfer.webhooks.add(row.id)
         context = build_encryption_context(BoardWebhook.encrypted_secret, id=row.id)
@@ -253,7 +254,9 @@ async def import_webhooks(transfer: Transfer, cipher: SecretCipher) -> None:
         }
         yield NewRow(BoardWebhook, values)
 
-    query = select_rows(WEBHOOKS).where(is_of_boards(WEBHOOKS.c.board_id, ids))
+    query = select_rows(WEBHOOKS, func.left(BOARDS.c.name, 80).label("board_name"))
+    query = query.join(BOARDS, BOARDS.c.id == WEBHOOKS.c.board_id)
+    query = query.where(is_any_of(BOARDS.c.organization_id, ids))
     await transfer.copy("webhooks", query.order_by(WEBHOOKS.c.created_at, WEBHOOKS.c.id), plan)
 
     def plan_payload(row: OriginalRow) -> Iterable[NewRow]:

@@ -1,5 +1,6 @@
 """What is imported of the original, and what an import leaves as it is."""
 
+import asyncio
 from datetime import timedelta
 
 import asyncpg
@@ -42,6 +43,7 @@ from tests.support.original_import import (
     ISSUER,
     fetch_content,
     fetch_ids,
+    fetch_original_content,
     read_device_key,
     run_import,
 )
@@ -105,16 +107,29 @@ async def test_counters_and_the_audit_are_right_after_an_import(
 
 
 async def test_a_second_import_changes_nothing(
-    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
 ) -> None:
+    theirs = await fetch_original_content(original)
     await run_import(isolated_transaction, original_url, isolated_settings)
     async with isolated_transaction() as session:
         before = await fetch_content(session)
     again = await run_import(isolated_transaction, original_url, isolated_settings)
     async with isolated_transaction() as session:
         assert await fetch_content(session) == before
+    assert await fetch_original_content(original) == theirs
     assert again.is_empty
     assert len(again.present) == 3
+
+
+async def test_of_two_imports_at_once_one_finds_what_the_other_has_imported(
+    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+) -> None:
+    imports = [run_import(isolated_transaction, original_url, isolated_settings) for _ in range(2)]
+    reports = await asyncio.gather(*imports)
+    assert sorted(len(one.present) for one in reports) == [0, 3]
 
 
 async def test_a_preview_changes_nothing_and_says_what_the_import_does(

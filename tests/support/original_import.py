@@ -26,6 +26,7 @@ TABLES = (
     "select table_name from information_schema.tables"
     " where table_schema = 'public' order by table_name"
 )
+CONTENT = "select md5(string_agg(md5(one::text), '' order by md5(one::text))) from {} one"
 
 
 def read_device_key() -> DeviceKey:
@@ -56,8 +57,13 @@ async def run_import(
 async def fetch_content(session: AsyncSession) -> Mapping[str, str | None]:
     """Return a hash of all rows of each table."""
     names = [*await session.scalars(text(TABLES))]
-    query = "select md5(string_agg(md5(one::text), '' order by md5(one::text))) from {} one"
-    return {name: await session.scalar(text(query.format(name))) for name in names}
+    return {name: await session.scalar(text(CONTENT.format(name))) for name in names}
+
+
+async def fetch_original_content(connection: asyncpg.Connection) -> Mapping[str, str | None]:
+    """Return the same of the original."""
+    names = [row[0] for row in await connection.fetch(TABLES)]
+    return {name: await connection.fetchval(CONTENT.format(name)) for name in names}
 
 
 async def fetch_ids(connection: asyncpg.Connection, table: str) -> set[str]:
