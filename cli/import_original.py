@@ -28,6 +28,7 @@ one beside others. Its database is only read. It is named by ORIGINAL_DATABASE_U
 --database-file. First a table shows what comes, what changes and what stays behind. See
 docs/import.md."""
 
+MAX_SHOWN_USERS = 20  # of those who sign in in the same manner
 ADDRESS_VARIABLE = "ORIGINAL_DATABASE_URL"
 DRIVER = re.compile(r"(?<=^postgresql)\+\w+(?=://)")  # in the address that the original uses
 
@@ -186,11 +187,9 @@ def print_report(report: "ImportReport") -> None:
         print_line(f"{kind:26}{there:>10,}{come:>10,}{there - come:>10,}")
     _print_notes("What changes", report.changes)
     _print_notes("What stays behind, and why", report.left)
-    if report.first_organization:
-        owner = _shown(report.first_organization)
-        report.accounts.insert(0, f"The owners of {owner} operate this installation.")
+    _print_accounts(report)
     for title, lines in (
-        ("How people sign in", report.accounts),
+        ("Organizations without an owner, as in the original", report.ownerless),
         ("Gateways that must approve Mission Control again (see --device-key)", report.new_devices),
         (
             "Gateways of other organizations that may have private addresses"
@@ -206,6 +205,17 @@ def print_report(report: "ImportReport") -> None:
         if lines:
             print_line("\n".join(["", f"{title}:", *(f"  {_shown(line)}" for line in lines)]))
     print_line("")
+
+
+def _print_accounts(report: "ImportReport") -> None:
+    if report.accounts:
+        print_line("\nHow people sign in:")
+    if report.first_organization:
+        print_line(f"  The owners of {_shown(report.first_organization)} operate the installation.")
+    for manner, users in report.accounts.items():
+        listed = ", ".join(map(_shown, users[:MAX_SHOWN_USERS]))
+        more = ", …" if len(users) > MAX_SHOWN_USERS else ""
+        print_line(f"  {manner} ({len(users):,}): {listed}{more}")
 
 
 def _print_notes(title: str, notes: "dict[tuple[str, str], ImportNote]") -> None:

@@ -35,6 +35,7 @@ from services.original.source import (
 from services.original.transfer import NewRow, Transfer
 from services.original.values import OriginalRow
 
+SAME_EMAIL = "The account here with their address"
 LOCAL_USER = "local-auth-user"  # the only user of an original with a shared token, and ours
 INVITE_LIFETIME = timedelta(days=14)  # from the import on
 MAX_SUBJECT_LENGTH = 255  # characters (OpenID Connect Core, 2)
@@ -109,7 +110,8 @@ class _Accounts:
 
     def __init__(self, transfer: Transfer) -> None:
         self._transfer = transfer
-        self._emails: dict[str, UUID] = {}
+        self._emails: dict[str, UUID] = {}  # those that are here
+        self._taken_emails: set[str] = set()  # also those that are imported
         self._external_ids: dict[str, UUID] = {}
         self._identities: dict[str, UUID] = {}
         self._ids: set[UUID] = set()
@@ -123,6 +125,9 @@ class _Accounts:
             self._external_ids[external_id] = id
             if email:
                 self._emails[email] = id
+        self._taken_emails.update(self._emails)
+        if self._ids:  # this installation has had its first owner
+            self._external_ids.setdefault(LOCAL_USER, next(iter(self._ids)))
         if options.issuer is not None:
             identities = select(ExternalIdentity.subject, ExternalIdentity.user_id)
             identities = identities.where(ExternalIdentity.issuer == options.issuer)
@@ -139,10 +144,10 @@ class _Accounts:
             self._transfer.users[row.id] = known
             return
         self._transfer.users[row.id] = row.id
-        if email in self._emails:
+        if email in self._taken_emails:
             row.note(
-                "email: an account here has this address, so the imported one has none. With"
-                " --match-email the two are one account"
+                "email: left out, because another account has this address. With --match-email an"
+                " account that is here already is the same person"
             )
             email = None
         shown = email or row["name"] or str(row.id)
@@ -153,21 +158,20 @@ class _Accounts:
         self._ids.add(row.id)
         self._external_ids[external_id] = row.id
         if email:
-            self._emails[email] = row.id
+            self._taken_emails.add(email)
         yield NewRow(User, self._build_user(row, external_id, email))
         if not is_local and issuer is not None and 0 < len(subject) <= MAX_SUBJECT_LENGTH:
             self._identities[subject] = row.id
             identity = {"id": new_id(), "user_id": row.id, "issuer": issuer, "subject": subject}
             yield NewRow(ExternalIdentity, {**identity, "created_at": now()})
-            report.accounts.append(f"{shown}: signs in at {issuer}")
+            manner = f"At {issuer}"
         elif is_local and external_id == LOCAL_USER:
-            report.accounts.append(
-                f"{shown}: the first owner, who uses the link of the first start"
-            )
+            manner = "The first owner, by the link of the first start"
         elif email:
-            report.accounts.append(f"{shown}: chooses a password with `./run password {email}`")
+            manner = "With a password, by the link of `./run password EMAIL`"
         else:
-            report.accounts.append(f"{shown}: cannot sign in, because it has no address")
+            manner = "Not at all, because they have no address"
+        report.accounts.setdefault(manner, []).append(shown)
 
     def _find_known(self, row: OriginalRow, subject: str, email: str | None) -> UUID | None:
         """Return the account here that the user certainly is, or that the operator says it is."""
@@ -178,8 +182,8 @@ class _Accounts:
         if subject in self._identities:
             row.note("already here: the account with the same issuer and subject")
             return self._identities[subject]
-        if email in self._emails and options.matches_emails:
-            report.accounts.append(f"{email}: is the account here with this address")
+        if email and email in self._emails and options.matches_emails:
+            report.accounts.setdefault(SAME_EMAIL, []).append(email)
             row.note("already here: the account with the same e-mail address (--match-email)")
             return self._emails[email]
         return None
@@ -272,9 +276,7 @@ async def import_members(transfer: Transfer) -> None:
     query = query.where(is_any_of(MEMBERS.c.organization_id, transfer.organization_ids))
     await transfer.copy("members", query.order_by(MEMBERS.c.created_at, MEMBERS.c.id), plan)
     ownerless = transfer.report.organizations.keys() - owned
-    for id in sorted(ownerless):
-        name = transfer.report.organizations[id]
-        transfer.report.accounts.append(f"{name}: has no owner, as in the original")
+    transfer.report.ownerless = [transfer.report.organizations[id] for id in sorted(ownerless)]
 
 
 async def import_board_access(transfer: Transfer) -> None:

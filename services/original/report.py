@@ -36,7 +36,8 @@ class ImportReport:
     organizations: dict[UUID, str] = field(default_factory=dict)  # that are imported
     present: dict[UUID, str] = field(default_factory=dict)  # that are here already
     first_organization: str | None = None  # whose owners operate the installation from now on
-    accounts: list[str] = field(default_factory=list)  # how people sign in
+    accounts: dict[str, list[str]] = field(default_factory=dict)  # by how their users sign in
+    ownerless: list[str] = field(default_factory=list)  # organizations that had no owner
     private_gateways: list[str] = field(default_factory=list)
     """Gateways of other organizations than the first one that may have private addresses."""
     new_devices: list[str] = field(default_factory=list)  # gateways that have to approve us

@@ -194,7 +194,7 @@ async def make_owner(transaction: TransactionFactory, email: str) -> tuple[User,
         at = await session.scalar(select(func.now()))
         times = {"created_at": at, "updated_at": at}
         organization = Organization(name="Tern", **times)
-        user = User(clerk_user_id="local-auth-user", email=email, **times)
+        user = User(clerk_user_id="user-olga", email=email, **times)
         session.add_all([organization, user])
         await session.flush()
         rights = {"role": Role.OWNER, "all_boards_read": True, "all_boards_write": True}
@@ -245,7 +245,7 @@ async def test_an_account_is_not_taken_over_by_its_address(
         matches_emails=True,
         organization=SECOND_ORGANIZATION,
     )
-    assert "dave@example.com: is the account here with this address" in preview.accounts
+    assert preview.accounts["The account here with their address"] == ["dave@example.com"]
     await run_import(
         isolated_transaction, original_url, isolated_settings, organization=SECOND_ORGANIZATION
     )
@@ -255,7 +255,41 @@ async def test_an_account_is_not_taken_over_by_its_address(
         same = select(User).where(func.lower(User.email) == "dave@example.com")
         [user] = await session.scalars(same)
         assert user.id == ours.id
-        assert (user.clerk_user_id, user.email) == ("local-auth-user", "Dave@Example.com")
+        assert (user.clerk_user_id, user.email) == ("user-olga", "Dave@Example.com")
+
+
+async def test_the_local_user_of_the_original_is_not_our_first_user(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    await make_owner(isolated_transaction, "olga@example.com")
+    theirs = await original.fetchrow(
+        "select users.id, organization_id from users join organization_members on"
+        " user_id = users.id where clerk_user_id = 'local-auth-user' order by created_at"
+    )
+    chosen = str(theirs["organization_id"])
+    await run_import(isolated_transaction, original_url, isolated_settings, organization=chosen)
+    async with isolated_transaction() as session:
+        imported = await session.get_one(User, theirs["id"])
+        assert imported.clerk_user_id == str(imported.id)
+
+
+async def test_two_users_with_one_address_stay_two_accounts(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    twins = "select id from users where lower(email) = 'alice@example.com'"
+    ids = {row["id"] for row in await original.fetch(twins)}
+    assert len(ids) == 2
+    await run_import(isolated_transaction, original_url, isolated_settings, matches_emails=True)
+    async with isolated_transaction() as session:
+        imported = select(User.email).where(User.id.in_(ids))
+        emails = [*await session.scalars(imported)]
+    assert sorted(map(str, emails)) == ["None", "alice@example.com"]
 
 
 async def test_gateways_keep_token_and_device(
