@@ -3,19 +3,24 @@
 import asyncio
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import asyncpg
+import httpx2
 import pytest
 from sqlalchemy.engine import make_url
 
 from core.config.settings import Settings
-from tests.cli.conftest import run_forked
-from tests.support.original_data import DEVICE_FILE, GATEWAY_TOKENS, WEBHOOK_SECRETS
+from tests.cli.conftest import installation, run_cli, run_forked
+from tests.support.installation import LOCAL_AUTH, LOCAL_TOKEN, Installation
+from tests.support.original_data import AGENT_TOKENS, DEVICE_FILE, GATEWAY_TOKENS, WEBHOOK_SECRETS
 from tests.support.original_import import ISSUER
 from tests.support.preloaded_product import PRODUCT
 from tests.support.secret_key import SECRET_KEY
+
+__all__ = ["installation"]
 
 WAITING_QUERY = """
     select exists (
@@ -111,6 +116,24 @@ async def test_a_kill_in_the_middle_leaves_nothing_and_it_can_run_again(
         assert (await connection.fetchrow(COUNTS_QUERY))[0] == 3
     finally:
         await connection.close()
+
+
+async def test_a_running_server_serves_what_is_imported(
+    installation: Installation, original_url: str
+) -> None:
+    words = ("import-original", "--yes", "--issuer", ISSUER, "--private-gateways", "refuse")
+    environment = LOCAL_AUTH | {"ORIGINAL_DATABASE_URL": original_url}
+    run = partial(run_cli, *words, data=installation.data_dir, **environment)
+    result = await asyncio.to_thread(run)
+    assert (result.returncode, result.stderr) == (0, "")
+    async with httpx2.AsyncClient(base_url=f"{installation.url}/api/v1", timeout=60) as client:
+        for name, token in AGENT_TOKENS.items():
+            headers = {"X-Agent-Token": token}
+            answer = await client.post("/agent/heartbeat", headers=headers, json={})
+            assert answer.status_code == 200, name
+        local = {"Authorization": f"Bearer {LOCAL_TOKEN}"}  # the same user as in the original
+        boards = await client.get("/boards", headers=local)
+        assert "Launch" in [one["name"] for one in boards.json()["items"]]
 
 
 async def test_it_refuses_what_it_cannot_use(
