@@ -1,5 +1,6 @@
 """Gateways of the original, their agents and skills."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 from uuid import UUID
@@ -38,6 +39,7 @@ from services.original.values import FreeNames, OriginalRow
 
 MAX_AGENT_NAME_LENGTH = 100  # characters
 MAX_OBJECT_LENGTH = 64 * 1024  # characters of a JSON object of an agent
+SESSION_KEY = re.compile(r"agent:[a-z0-9][a-z0-9_-]{0,63}:main")
 KNOWN_HASH = "pbkdf2_sha256$"
 
 
@@ -117,6 +119,7 @@ async def import_agents(transfer: Transfer) -> None:
     """
     leads: set[UUID] = set()
     mains: set[UUID] = set()
+    sessions: set[tuple[UUID, str]] = set()
 
     def plan(row: OriginalRow) -> Iterable[NewRow]:
         board_id, gateway_id = row["board_id"], row["gateway_id"]
@@ -146,17 +149,37 @@ async def import_agents(transfer: Transfer) -> None:
             "gateway_id": gateway_id,
             "is_board_lead": is_lead,
         }
-        yield NewRow(Agent, {**place, **_build_agent(row, has_gateway=gateway_id is not None)})
+        session_key = None
+        if gateway_id is not None:
+            session_key = _choose_session_key(row, Agent(**place), sessions)
+            sessions.add((gateway_id, session_key))
+        yield NewRow(Agent, {**place, **_build_agent(row, session_key)})
 
     is_bound = AGENTS.c.openclaw_session_id == func.concat(
         "agent:mc-gateway-", AGENTS.c.gateway_id, ":main"
     )
     query = select_rows(AGENTS).where(is_of_agents(transfer.organization_ids))
-    order = (case((is_bound, 0), else_=1), AGENTS.c.created_at, AGENTS.c.id)
+    first = (case((is_bound, 0), else_=1), AGENTS.c.is_board_lead.desc())
+    order = (*first, AGENTS.c.created_at, AGENTS.c.id)
     await transfer.copy("agents", query.order_by(*order), plan)
 
 
-def _build_agent(row: OriginalRow, *, has_gateway: bool) -> dict[str, object]:
+def _choose_session_key(row: OriginalRow, agent: Agent, taken: set[tuple[UUID, str]]) -> str:
+    """Return the main session of an agent on its gateway: another agent has another one."""
+    found, usual = row["openclaw_session_id"] or "", agent.session_key
+    assert agent.gateway_id is not None
+    assert usual is not None
+    is_key = SESSION_KEY.fullmatch(found) is not None
+    if is_key and (agent.gateway_id, found) not in taken:
+        return found
+    if found:
+        reason = "another agent has the same session" if is_key else "it was none of an agent"
+        row.note(f"openclaw_session_id: {reason}, so it gets one of its own")
+    return usual
+
+
+def _build_agent(row: OriginalRow, session_key: str | None) -> dict[str, object]:
+    has_gateway = session_key is not None
     token_hash = row["agent_token_hash"]
     if token_hash and not token_hash.startswith(KNOWN_HASH):
         row.note("agent_token_hash: its format is unknown, so the agent needs a new token")
@@ -176,11 +199,10 @@ def _build_agent(row: OriginalRow, *, has_gateway: bool) -> dict[str, object]:
     texts = {key: one for key, one in (profile or {}).items() if isinstance(one, str)}
     if texts != (profile or {}):
         row.note("identity_profile: what is no text is left out")
-    session_id = row.line("openclaw_session_id", max_length=500)
     # the gateway has the agent as it is: a step of provisioning would write its files at once
     state = {
         "desired_state": DesiredState.RUNNING if has_gateway else None,
-        "openclaw_session_id": (session_id or None) if has_gateway else None,
+        "openclaw_session_id": session_key,
         "generation": int(has_gateway),
         "observed_generation": int(has_gateway),
         "provisioning_state": ProvisioningState(

@@ -320,6 +320,9 @@ async def test_agents_are_as_their_gateways_have_them(
         assert {one.step for one in found} == {None}  # nothing is written to a gateway
         assert {one.wants_wake for one in found} == {False}
         assert all(one.openclaw_session_id == one.session_key for one in found if not one.board_id)
+        assert all(one.gateway_key for one in found)
+        places = [(one.gateway_id, one.gateway_key) for one in found]
+        assert len({*places}) == len(places)  # each has a workspace of its own
 
 
 async def test_approvals_of_the_original_bind_no_content(
