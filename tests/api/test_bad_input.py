@@ -19,6 +19,7 @@ from tests.support.api_objects import (
     operation_label,
     read_all_rows,
 )
+from tests.support.tiers import IS_COMPLETE_RUN
 from tests.support.world import World
 
 MEGABYTE = "a" * 1_000_000
@@ -99,12 +100,18 @@ def accepts_null(schema: dict[str, Any]) -> bool:
     return nulls or schema.keys() <= ANNOTATION_KEYS
 
 
-def list_invalid_values(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield fields of a model, each with a value that is not valid."""
+def list_invalid_values(model: Any, known: set[str]) -> Iterator[tuple[str, Any]]:
+    """Yield fields of a model, each with a value that is not valid.
+
+    A field with a schema that another one has too has two values, and all in a complete run.
+    """
     schema_of_model = model.model_json_schema()
     for name, schema in schema_of_model.get("properties", {}).items():
         of = get_field_kind(schema, schema_of_model.get("$defs", {}))
-        yield from ((name, wrong) for wrong in INVALID_VALUES[of])
+        rules = json.dumps({key: schema[key] for key in schema.keys() - ANNOTATION_KEYS})
+        is_known = rules in known and not IS_COMPLETE_RUN
+        known.add(rules)
+        yield from ((name, wrong) for wrong in INVALID_VALUES[of][: 2 if is_known else None])
         if not accepts_null(schema):
             yield name, None
 
@@ -156,6 +163,7 @@ async def test_an_invalid_field_is_rejected_with_its_location(
     async with transaction() as session:
         objects = await create_api_objects(session, world)
         before = await read_all_rows(session)
+    known: set[str] = set()
     for operation in STRICT_OPERATIONS:
         with subtests.test(operation_label(operation)):
             async with rolled_back_changes(transaction):
@@ -165,7 +173,7 @@ async def test_an_invalid_field_is_rejected_with_its_location(
                 )
                 good = build_valid_body(operation, objects)
 
-                for name, wrong in list_invalid_values(operation.parser.body):
+                for name, wrong in list_invalid_values(operation.parser.body, known):
                     response = await client.request(
                         operation.method, path, json={**good, name: wrong}
                     )
@@ -245,13 +253,15 @@ async def test_a_body_that_is_not_an_object_is_rejected(
     async with transaction() as session:
         objects = await create_api_objects(session, world)
         before = await read_all_rows(session)
-    for operation in STRICT_OPERATIONS:
+    for number, operation in enumerate(STRICT_OPERATIONS):
         client, path = (
             client_for(objects.get_allowed_caller(operation)),
             objects.build_path(operation),
         )
+        # All operations have the same parser.
+        tried = NOT_OBJECTS if IS_COMPLETE_RUN or number < 10 else NOT_OBJECTS[:2]
         async with rolled_back_changes(transaction):
-            for raw in NOT_OBJECTS:
+            for raw in tried:
                 response = await client.request(operation.method, path, content=raw)
                 assert is_rejected(response), (operation_label(operation), raw)
                 assert response.status_code == 422

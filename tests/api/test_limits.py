@@ -17,6 +17,7 @@ from tests.support.api_fixtures import ClientFactory
 from tests.support.api_objects import create_api_objects
 from tests.support.number_fields import get_description
 from tests.support.operation_requests import build_body, build_url
+from tests.support.tiers import IS_COMPLETE_RUN
 from tests.support.world import World
 
 Place = tuple[str | int, ...]  # the names and positions that lead to a value in a body
@@ -31,6 +32,7 @@ BLANK_IS_ABSENT = {
     "OnboardingGoal.lead_agent.name minLength",
 }
 """Limits of optional texts: agents also send blank ones instead of null, as in the original."""
+LENIENT_MODELS = {name.partition(".")[0] for name in BLANK_IS_ABSENT}
 
 
 class LimitedValue(NamedTuple):
@@ -97,6 +99,12 @@ def put_value(body: Any, place: Place, value: Any) -> Any:
     return fields | {first: put_value(fields.get(first), tuple(rest), value)}
 
 
+def describe_limits(one: LimitedValue) -> tuple[Any, ...]:
+    """Return the name and the limits of a value: models with the same field share them."""
+    limits = sorted((name, one.schema[name]) for name in one.schema.keys() & LIMITS.keys())
+    return one.where, one.place[-1:], one.schema.get("type"), *limits
+
+
 def find_error(response: Any, one: LimitedValue) -> Error | None:
     """Return the code and the type of the error of a value, if it is rejected with its place."""
     if response.status_code != 422 or not isinstance(response.json()["detail"], list):
@@ -131,9 +139,11 @@ async def test_published_limits_of_texts_and_lists_are_those_that_are_enforced(
     for operation in OPERATIONS:
         for one in list_limited_values(operation):
             model = getattr(operation.parser, one.where)
-            if (model, one.place) in known:
+            is_own = IS_COMPLETE_RUN or model.__name__ in LENIENT_MODELS
+            place = (model, one.place) if is_own else describe_limits(one)
+            if place in known:
                 continue
-            known.add((model, one.place))
+            known.add(place)
             short = await send(operation, one, 1)
             for limit, step in LIMITS.items():
                 if limit not in one.schema:
