@@ -20,6 +20,7 @@ from tests.support.api_objects import (
     read_all_rows,
 )
 from tests.support.people_rows import cookie_secret, token_secret
+from tests.support.tiers import IS_COMPLETE_RUN, repetition
 from tests.support.world import World
 
 OPEN_TO_ALL = {
@@ -48,8 +49,9 @@ async def test_requests_without_a_token_are_rejected(
     async with transaction() as session:
         objects = await create_api_objects(session, world)
         before = await read_all_rows(session)
-    for operation in OPERATIONS_WITH_TOKEN:
-        for token in TOKENS:
+    for number, operation in enumerate(OPERATIONS_WITH_TOKEN):
+        # All operations read a token in the same way.
+        for token in TOKENS if IS_COMPLETE_RUN or number < 20 else TOKENS[:3]:
             headers = [] if token is None else [(b"Authorization", f"Bearer {token}".encode())]
             path = objects.build_path(operation)
             response = await anonymous.request(operation.method, path, headers=headers)
@@ -71,12 +73,14 @@ async def test_only_operations_without_user_data_are_public(anonymous: Client) -
         assert (await anonymous.get(f"http://mission.test{path}")).status_code == 200
 
 
+@repetition
 async def test_a_user_of_another_organization_finds_and_changes_nothing(
     subtests: pytest.Subtests,
     client_for: ClientFactory,
     world: World,
     transaction: TransactionFactory,
 ) -> None:
+    """The rule is stated in test_tenancy.py; here bodies are invalid too."""
     async with transaction() as session:
         objects = await create_api_objects(session, world)
         before = await read_all_rows(session)

@@ -36,6 +36,7 @@ from tests.support.app_on_transactions import build_app_on
 from tests.support.board_rows import make_webhook
 from tests.support.forge_payloads import github_headers, github_issue
 from tests.support.round_trips import record_round_trips
+from tests.support.tiers import repetition
 from tests.support.world import World
 from worker.periodic import PeriodicTasks
 
@@ -177,7 +178,9 @@ async def test_after_many_messages_in_a_day_the_interval_is_longer(
     assert await count(transaction, WebhookPayload.id, WebhookPayload.is_queued) == 1
 
 
-@pytest.mark.parametrize("action", [WebhookAction.TASK, WebhookAction.FORGE])
+@pytest.mark.parametrize(
+    "action", [WebhookAction.TASK, pytest.param(WebhookAction.FORGE, marks=repetition)]
+)
 async def test_many_tasks_of_a_webhook_reach_the_lead_in_few_messages(
     isolated_settings: Settings,
     isolated_transaction: TransactionFactory,
