@@ -60,7 +60,7 @@ async def receiver() -> AsyncIterator[HttpReceiver]:
         yield receiver
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def push_site(browser: Browser, tmp_path_factory) -> AsyncIterator[LiveSite]:
     """A site that may send to this machine."""
     environment = {"OUTBOUND_ALLOW_PRIVATE": "127.0.0.0/8", "APPROVAL_UNDO_SECONDS": "0"}
