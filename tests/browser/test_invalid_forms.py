@@ -1,10 +1,9 @@
 """The first error of a rejected form is visible where the person looks."""
 
-import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, WIDE
+from tests.support.page_checks import PHONE, WIDE, in_sizes
 
 LONG = "word " * 20_000  # longer than any text may be
 
@@ -19,7 +18,7 @@ async def expect_first_error(page: Page, field: Locator) -> None:
     await expect(page.locator(f"#{described}")).to_be_in_viewport()
 
 
-@pytest.mark.parametrize("size", [WIDE, {**PHONE, "height": 500}], ids=["desktop", "phone"])
+@in_sizes({"width": PHONE["width"], "height": 500}, WIDE)
 async def test_an_invalid_field_of_a_long_form_is_shown(site: LiveSite, size) -> None:
     async with site.open_page("/boards/new", viewport=size) as page:
         await page.get_by_label("Name").fill("Long")

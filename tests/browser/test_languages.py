@@ -9,6 +9,7 @@ from playwright.async_api import Page
 
 from core.clock import now
 from tests.support.installation import Installation
+from tests.support.tiers import repetition
 from web.ui import time_format
 from web.ui.translation import LANGUAGES, PSEUDO, reader_language
 
@@ -37,7 +38,9 @@ def build_cases() -> Iterator[Case]:
         yield {"left": ""}, time_format.format_time_left, moment + period + HALF
 
 
-@pytest.mark.parametrize("language", [*LANGUAGES, PSEUDO])
+@pytest.mark.parametrize(
+    "language", [*(pytest.param(one, marks=repetition) for one in LANGUAGES), PSEUDO]
+)
 async def test_scripts_and_server_have_the_same_texts_of_times(
     tab: Page, installation: Installation, language: str
 ) -> None:

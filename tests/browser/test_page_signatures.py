@@ -7,6 +7,9 @@ from playwright.async_api import Browser, Page
 
 from tests.support.page_checks import AXE
 from tests.support.page_signatures import CheckedTexts, describe_shown
+from tests.support.tiers import repetition
+
+pytestmark = repetition  # only a complete run checks a page in several appearances
 
 PAGE = """<main style="background: #fff"><p class="note" style="color: #000">One</p>
 <p class="note" style="color: #000">Two</p></main>"""

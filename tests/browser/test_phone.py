@@ -82,7 +82,7 @@ async def test_a_board_is_filtered_by_text(site: LiveSite) -> None:
         await expect(page.get_by_role("button", name="Blocked")).to_be_hidden()
 
 
-@pytest.mark.parametrize(("size", "top"), [(WIDE, 170), (PHONE, 300)])
+@pytest.mark.parametrize(("size", "top"), [pytest.param(WIDE, 170, marks=repetition), (PHONE, 300)])
 async def test_the_cards_of_a_board_begin_near_the_top(site: LiveSite, size, top: int) -> None:
     board = site.create_board("The quality assurance of all products " * 2, objective="Ship it")
     for number in range(9):
@@ -156,7 +156,9 @@ async def test_the_requester_of_an_approval_can_be_asked(site: LiveSite) -> None
         assert not await overflows_horizontally(page)
 
 
-@pytest.mark.parametrize("kind", ["task.complete", "deploy.release"])
+@pytest.mark.parametrize(
+    "kind", ["task.complete", pytest.param("deploy.release", marks=repetition)]
+)
 async def test_the_bar_of_a_decision_leaves_room_for_the_request(site: LiveSite, kind) -> None:
     board = site.create_board("Pocket decision", require_approval_for_done=True)
     agent, task = site.create_agent(board, "Juniper the Explorer"), site.create_task(board, "Paint")

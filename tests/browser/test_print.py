@@ -4,8 +4,10 @@ import re
 
 import pytest
 from playwright.async_api import Page, ViewportSize, expect
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.tasks import CARDS_IN_COLUMN
+from tests.support.board_rows import add_tasks
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import WIDE, in_sizes, overflows_horizontally
 from web.tasks.conversation import NEWEST_ENTRIES
@@ -90,10 +92,11 @@ async def test_the_menu_of_a_task_prints_it(site: LiveSite, address: str) -> Non
 
 
 @in_sizes(PAPER, WIDE)
-async def test_a_board_is_printed_with_all_tasks(site: LiveSite, size: dict) -> None:
+async def test_a_board_is_printed_with_all_tasks(
+    site: LiveSite, database: AsyncEngine, size: dict
+) -> None:
     board = site.create_board("Printed")
-    for number in range(CARDS_IN_COLUMN + 2):
-        site.create_task(board, f"Task {number}.")
+    await add_tasks(database, board, [f"Task {number}." for number in range(CARDS_IN_COLUMN + 2)])
     site.update_task(board, site.create_task(board, "Finished long ago"), status="done")
     async with site.open_page(f"/boards/{board['id']}", viewport=size) as page:
         cards = page.locator(".board .card")

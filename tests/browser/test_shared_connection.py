@@ -10,7 +10,7 @@ from tests.browser.test_sign_out import sign_in, sign_out
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import NO_WORKER, OWN_CONNECTION, new_context, set_hidden
 
-MANY = 8  # more than the connections of a browser to a server over HTTP/1.1
+MANY = 7  # more than the connections of a browser to a server over HTTP/1.1
 LIVE = "#live[data-state=live]"
 
 

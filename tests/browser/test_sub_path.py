@@ -13,6 +13,7 @@ from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
 from tests.support.live_site import OWNER, LiveSite, set_up_site
 from tests.support.page_checks import NO_WORKER, WIDE, choose
 from tests.support.path_proxy import PathProxy, run_path_proxy
+from tests.support.tiers import repetition
 from web.auth.viewer import SESSION_COOKIE
 
 PATH = "/mc"
@@ -60,7 +61,9 @@ async def sign_in(page: Page, address: str) -> None:
     await expect(page.locator("#rail")).to_be_visible()
 
 
-@pytest.mark.parametrize(("kind", "script"), [("removes", ""), ("keeps", NO_WORKER)])
+@pytest.mark.parametrize(
+    ("kind", "script"), [("removes", ""), pytest.param("keeps", NO_WORKER, marks=repetition)]
+)
 async def test_a_browser_never_leaves_the_path(below: SiteBelow, kind: str, script: str) -> None:
     site, proxy = below.site, below.proxies[kind]
     board = site.create_board(f"Kittiwake that {kind}")

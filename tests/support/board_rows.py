@@ -138,15 +138,15 @@ def make_task(board: Board, title: str, **fields: Any) -> Task:
 
 
 async def add_tasks(
-    database: AsyncEngine, board: Mapping[str, Any], titles: Sequence[str]
+    database: AsyncEngine, board: Mapping[str, Any], titles: Sequence[str], **fields: Any
 ) -> list[dict[str, str]]:
-    """Add tasks to the Inbox of a board of a site, the last one first, and return their ids.
+    """Add tasks to a board of a site, the last one first in its column, and return their ids.
 
     It takes a tenth of the time of requests.
     """
     async with AsyncSession(database, expire_on_commit=False) as session, session.begin():
         stored = await session.get_one(Board, UUID(board["id"]))
-        made = [make_task(stored, title) for title in titles]
+        made = [make_task(stored, title, **fields) for title in titles]
         session.add_all(made)
     return [{"id": str(task.id), "title": task.title} for task in made]
 
