@@ -198,7 +198,7 @@ def print_report(report: "ImportReport") -> None:
         ),
         (
             "Webhooks without a secret: nothing is accepted until their senders sign with a secret"
-            " that you set, or an admin allows unsigned deliveries",
+            " that you set, or an admin allows unsigned payloads",
             report.unsigned_webhooks,
         ),
     ):

@@ -272,12 +272,16 @@ async def import_webhooks(transfer: Transfer, cipher: SecretCipher) -> None:
             "headers": {name: str(value) for name, value in (headers or {}).items()},
             "source_ip": row.line("source_ip", max_length=100),
             "content_type": row.line("content_type") or None,
+            "is_signed": row["was_signed"],
             "size": min(len((row["payload"] or "").encode()), MAX_INTEGER),
             "received_at": row.moment("received_at"),
             "state": PayloadState.PROCESSED,
         }
         yield NewRow(WebhookPayload, values)
 
-    query = select_rows(PAYLOADS).where(is_of_boards(PAYLOADS.c.board_id, ids))
+    was_signed = func.coalesce(WEBHOOKS.c.secret != "", False)  # without one nothing was checked
+    query = select_rows(PAYLOADS, was_signed.label("was_signed"))
+    query = query.join(WEBHOOKS, WEBHOOKS.c.id == PAYLOADS.c.webhook_id)
+    query = query.where(is_of_boards(PAYLOADS.c.board_id, ids))
     order = (PAYLOADS.c.received_at, PAYLOADS.c.id)
     await transfer.copy("payloads of webhooks", query.order_by(*order), plan_payload)

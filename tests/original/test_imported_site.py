@@ -111,6 +111,14 @@ async def test_signed_deliveries_are_accepted_and_others_are_not(
         webhooks = {one.description: one for one in await session.scalars(select(BoardWebhook))}
         payloads = select(func.count()).select_from(WebhookPayload)
         before = await session.scalar(payloads)
+        of_signed = select(WebhookPayload.is_signed, BoardWebhook.description).join_from(
+            WebhookPayload, BoardWebhook, BoardWebhook.id == WebhookPayload.webhook_id
+        )
+        received = {
+            (text.split()[0], is_signed) for is_signed, text in await session.execute(of_signed)
+        }
+        assert {("Signed", True), ("Unsigned", False)} <= received
+        assert ("Unsigned", True) not in received
     body = b'{"ref": "refs/heads/main"}'
     for description, secret in WEBHOOK_SECRETS.items():
         [webhook] = [one for text, one in webhooks.items() if text.startswith(description)][:1]
@@ -127,6 +135,7 @@ async def test_signed_deliveries_are_accepted_and_others_are_not(
         unsigned = await client.post(path, content=body, headers=json_type)
         assert unsigned.status_code == 403
     [no_secret] = [one for text, one in webhooks.items() if text.startswith("Unsigned")]
+    assert not no_secret.allows_unsigned
     path = f"/api/v1/boards/{no_secret.board_id}/webhooks/{no_secret.id}"
     refused = await client.post(path, content=body, headers={"Content-Type": "application/json"})
     assert refused.status_code == 403
