@@ -46,6 +46,7 @@ from tests.support.original_data import (
 )
 from tests.support.original_import import run_import
 from tests.support.people_rows import cookie_secret
+from tests.support.tiers import select_options
 from web.auth.viewer import SESSION_COOKIE
 
 __all__ = ["committing_api_app"]
@@ -196,7 +197,7 @@ async def list_addresses(transaction: TransactionFactory, organization: Organiza
     return found
 
 
-@pytest.mark.parametrize("position", [0, 1], ids=["first", "second"])
+@pytest.mark.parametrize("position", select_options(__name__, [0, 1]))
 async def test_all_pages_of_what_was_imported_render(
     client: httpx2.AsyncClient, isolated_transaction: TransactionFactory, position: int
 ) -> None:
