@@ -862,7 +862,7 @@ def _select_first(
     section: int,
     conditions: Sequence[ColumnElement[bool]],
     condition: ColumnElement[bool],
-    order: Sequence[ColumnElement[Any]] = DAY_ORDER,
+    order: Sequence[Any] = DAY_ORDER,
 ) -> Any:
     """Select the ids of the first tasks of a section, their places, and the number of all.
 
