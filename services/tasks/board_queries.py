@@ -853,7 +853,7 @@ DAY_ORDER = (
     Task.id,
 )
 """Tasks that are done come last, and those of the highest priority first."""
-IS_UNDATED = literal_column(f"tasks.due_at is null and tasks.{IS_OPEN}", Boolean)
+IS_UNDATED: Any = literal_column(f"tasks.due_at is null and tasks.{IS_OPEN}", Boolean)
 UNDATED_ORDER = (literal_column(PRIORITY_PLACE, Integer), Task.created_at.desc(), Task.id)
 """The order of open tasks without a due date, in the words of their index."""
 
