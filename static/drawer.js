@@ -5,7 +5,8 @@
 // Back and Forward between a board and what its drawer has shown change only the drawer.
 window.boardDrawer = (() => {
   const drawer = () => document.getElementById("drawer");
-  let opener;
+  let opener, opening; // the link, and the last request that opens the drawer
+  const isOpening = () => drawer()?.ariaBusy === "true" && !drawer().hasChildNodes();
   const linkOf = (id) => document.getElementById(id ?? "")?.querySelector("a[href]");
   const markCurrent = () => {
     if (!drawer()) return; // the page has no drawer
@@ -80,7 +81,18 @@ window.boardDrawer = (() => {
   });
   document.addEventListener("htmx:before:request", (event) => {
     const { sourceElement, target } = event.detail.ctx;
-    if (target?.id === "drawer" && sourceElement.localName === "a") opener = sourceElement;
+    if (target?.id !== "drawer") return;
+    if (sourceElement.localName === "a") opener = sourceElement;
+    if (!target.hidden && !isOpening()) return;
+    // The board makes room at once. Later, nothing tells the reader why it moves.
+    opening = event.detail.ctx;
+    pageHistory.save();
+    target.hidden = false;
+    target.className = "drawer";
+    target.ariaBusy = "true";
+  });
+  document.addEventListener("htmx:finally:request", (event) => {
+    if (event.detail.ctx === opening && isOpening()) close(); // nothing has arrived
   });
   document.addEventListener("htmx:after:swap", (event) => {
     const { sourceElement, target, request } = event.detail.ctx;
@@ -88,5 +100,5 @@ window.boardDrawer = (() => {
     const isDrawer = target === "#drawer" || target?.id === "drawer";
     if (isDrawer && request.method === "GET" && sourceElement === opener) drawer()?.focus({ preventScroll: true });
   });
-  return { exists: () => Boolean(drawer()), closedAddress, open, restore };
+  return { exists: () => Boolean(drawer()), closedAddress, isOpening, open, restore };
 })();

@@ -29,7 +29,7 @@ window.pageHistory = (() => {
   const focusedItem = () => document.activeElement?.closest("[data-item][id]");
 
   const save = () => {
-    if (isHidden) return;
+    if (isHidden || boardDrawer.isOpening()) return; // or the board has made room for the drawer already
     const scrollers = hasScrolled ? listScrollers().filter(({ scrollTop, scrollLeft }) => scrollTop || scrollLeft) : [];
     const scrolls = scrollers.map((scroller) => {
       const item = scroller.scrollTop ? itemAt(scroller) : undefined;
@@ -111,5 +111,5 @@ window.pageHistory = (() => {
     history.pushState({ htmx: true }, "", address);
     shown = here();
   };
-  return { push };
+  return { push, save };
 })();

@@ -1,9 +1,10 @@
 """Using a board in a browser: by mouse, keyboard, menu, and on a phone."""
 
+import asyncio
 import re
 from typing import Any
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, overflows_horizontally
@@ -294,6 +295,39 @@ async def test_on_a_phone_a_task_fills_the_screen(site: LiveSite) -> None:
         await expect(page.get_by_role("heading", level=1, name="Paint the door")).to_be_visible()
         await page.get_by_role("link", name="Back to Small screen").tap()
         await is_in(page, task, "inbox")
+
+
+async def test_the_board_makes_room_before_the_task_has_arrived(site: LiveSite) -> None:
+    board = site.create_board("Room at once")
+    first, second = (site.create_task(board, title) for title in ("Paint the door", "Hang it"))
+    may_continue = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await may_continue.wait()
+        await route.continue_()
+
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        drawer, columns = page.locator("#drawer"), page.locator("#board-view")
+        whole = await columns.bounding_box()
+        await page.route(f"**/tasks/{first['id']}", hold)
+        await card_of(page, first).get_by_role("link").first.click()
+        await expect(drawer).to_be_visible()
+        room = await columns.bounding_box()
+        assert room
+        assert whole
+        assert room["width"] < whole["width"]
+        may_continue.set()
+        await expect(drawer.get_by_role("heading", name="Paint the door")).to_be_visible()
+        await expect(drawer).not_to_have_attribute("aria-busy", "true")
+        assert await columns.bounding_box() == room
+        await page.keyboard.press("Escape")
+        await expect(drawer).to_be_hidden()
+
+        await page.route(f"**/tasks/{second['id']}", lambda route: route.abort())
+        async with page.expect_event("requestfailed"):
+            await card_of(page, second).get_by_role("link").first.click()
+        await expect(drawer).to_be_hidden()
+        assert await columns.bounding_box() == whole
 
 
 async def test_the_drawer_of_a_task_makes_room_beside_the_board(site: LiveSite) -> None:

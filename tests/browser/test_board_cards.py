@@ -187,7 +187,7 @@ async def test_links_of_cards_that_stay_have_the_new_filter(site: LiveSite) -> N
             "href", f"/boards/{board['id']}/tasks/{task['id']}?q=door"
         )
         await link.click()
-        await expect(page.locator("#drawer")).to_be_visible()
+        await expect(page.locator("#drawer .drawer__body")).to_be_visible()
         await expect(page).to_have_url(re.compile(r"/tasks/[^?]*\?q=door$"))
         await page.get_by_role("link", name="Show all").click()
         await expect(page.locator("#column-inbox h3 a")).to_have_text(["Hang it", "Paint the door"])

@@ -64,5 +64,5 @@ async def test_a_title_is_renamed_where_it_is_shown(site: LiveSite) -> None:
         await expect(title).to_have_text("Paint the fence")
         await expect(field).to_be_hidden()
         await expect(page.locator("#edit-title > summary")).to_be_focused()
-        await expect(page.locator("#drawer")).to_be_visible()
+        await expect(page.locator("#drawer .drawer__body")).to_be_visible()
     assert "Paint the fence" in site.list_tasks(board)

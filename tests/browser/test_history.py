@@ -196,13 +196,13 @@ async def test_back_from_the_list_leads_to_the_board_with_its_drawer(
     drawer = f"{address}/tasks/{tasks[0]['id']}"
     async with site.open_page(address) as page:
         await link_of(page, tasks[0]).click()
-        await expect(page.locator(".drawer")).to_be_visible()
+        await expect(page.locator(".drawer__body")).to_be_visible()
         await page.get_by_role("link", name="List", exact=True).click()
         await expect(page.locator(".table--tasks")).to_be_visible()
 
         await page.go_back()
         await expect(page.locator(".board .card").first).to_be_visible()
-        await expect(page.locator(".drawer")).to_be_visible()
+        await expect(page.locator(".drawer__body")).to_be_visible()
         await expect(page).to_have_url(drawer)
         await page.go_back()
         await expect(page.locator(".drawer")).to_have_count(0)
@@ -215,11 +215,11 @@ async def test_back_from_another_page_opens_the_drawer_of_a_list_once(
     address = f"/boards/{board['id']}?view=list"
     async with site.open_page(address) as page:
         await page.locator(f"#task-{tasks[0]['id']} th a").click()
-        await expect(page.locator(".drawer")).to_be_visible()
+        await expect(page.locator(".drawer__body")).to_be_visible()
         await page.goto("/my-tasks")
 
         await page.go_back()
-        await expect(page.locator(".drawer")).to_be_visible()
+        await expect(page.locator(".drawer__body")).to_be_visible()
         await expect(page.locator(".table--tasks")).to_be_visible()
         await page.go_back()
         await expect(page.locator(".drawer")).to_have_count(0)

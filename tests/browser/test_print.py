@@ -78,7 +78,7 @@ async def test_a_task_is_printed_completely(site: LiveSite, address: str, size: 
 async def test_beside_its_board_only_the_task_is_printed(site: LiveSite, address: str) -> None:
     async with site.open_page(address.partition("/tasks/")[0]) as page:
         await page.get_by_role("link", name="Cut the candidate").click()
-        await expect(page.locator(".drawer")).to_be_visible()
+        await expect(page.locator(".drawer__body")).to_be_visible()
         await check_print(page)
         await expect(page.locator(".board")).to_be_hidden()
 
