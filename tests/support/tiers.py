@@ -1,7 +1,8 @@
 """The tiers of the tests.
 
 `./run test` states every rule. `./run test --all`, which `.ci/run` uses, adds what repeats a rule:
-the other sizes and themes of a page, more rounds of a race, further processes that are killed.
+the other sizes, themes and addresses of a page, all values of a kind of field, more rounds of a
+race, further processes that are killed.
 `./run test --scale` runs what needs more than a minute, and nothing else.
 """
 
