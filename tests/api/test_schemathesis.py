@@ -6,6 +6,7 @@ same in every run.
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import product
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from api.app import OPERATIONS
 from api.framework.operation import PREFIX, Operation
 from core.db.engine import TransactionFactory
 from models import Agent, User
+from tests.conftest import rolled_back_changes
 from tests.support.api_document import DOCUMENT
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import ApiObjects, create_api_objects, operation_label
@@ -107,16 +109,23 @@ async def send_case(client: Client, case: Case, path: str | None) -> Response:
 
 
 @pytest.mark.usefixtures("without_waits")
-@pytest.mark.parametrize("operation", ANSWERING, ids=operation_label)
 async def test_every_response_matches_the_document(
-    operation: Operation, client_for: ClientFactory, world: World, transaction: TransactionFactory
+    subtests: pytest.Subtests,
+    client_for: ClientFactory,
+    world: World,
+    transaction: TransactionFactory,
 ) -> None:
     async with transaction() as session:
         objects: ApiObjects = await create_api_objects(session, world)
-    sending = list(generate_cases(operation))
-    for caller in list_callers(world):
-        client = client_for(caller)
-        for n, case in enumerate(sending):
-            answer = await send_case(client, case, None if n % 2 else objects.build_path(operation))
-            assert answer.status_code != 500, case.as_curl_command()
-            case.validate_response(answer, checks=CHECKS)
+    clients = [client_for(caller) for caller in list_callers(world)]
+    for operation in ANSWERING:
+        with subtests.test(operation_label(operation)):
+            sending = [
+                (case, None if n % 2 else objects.build_path(operation))
+                for n, case in enumerate(generate_cases(operation))
+            ]
+            async with rolled_back_changes(transaction):
+                for client, (case, path) in product(clients, sending):
+                    answer = await send_case(client, case, path)
+                    assert answer.status_code != 500, case.as_curl_command()
+                    case.validate_response(answer, checks=CHECKS)
