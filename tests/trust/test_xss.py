@@ -19,7 +19,7 @@ from tests.support.page_routes import build_address, list_page_addresses
 from tests.web.conftest import SESSION_KEY
 
 CORPUS = [json.loads(line) for line in Path(__file__).with_name("xss.txt").read_text().splitlines()]
-GROUP_SIZE = 34
+GROUP_SIZE = 50
 GROUPS = [
     "\n\n".join(CORPUS[start : start + GROUP_SIZE]) for start in range(0, len(CORPUS), GROUP_SIZE)
 ]
