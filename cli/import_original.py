@@ -189,6 +189,7 @@ def print_report(report: "ImportReport") -> None:
     _print_notes("What stays behind, and why", report.left)
     _print_accounts(report)
     for title, lines in (
+        ("Accounts here that become members, by their address", report.matched),
         ("Organizations without an owner, as in the original", report.ownerless),
         ("Gateways that must approve Mission Control again (see --device-key)", report.new_devices),
         (

@@ -35,7 +35,6 @@ from services.original.source import (
 from services.original.transfer import NewRow, Transfer
 from services.original.values import OriginalRow
 
-SAME_EMAIL = "The account here with their address"
 LOCAL_USER = "local-auth-user"  # the only user of an original with a shared token, and ours
 INVITE_LIFETIME = timedelta(days=14)  # from the import on
 MAX_SUBJECT_LENGTH = 255  # characters (OpenID Connect Core, 2)
@@ -112,6 +111,7 @@ class _Accounts:
         self._transfer = transfer
         self._emails: dict[str, UUID] = {}  # those that are here
         self._taken_emails: set[str] = set()  # also those that are imported
+        self._verified: set[UUID] = set()  # accounts here whose address was verified
         self._external_ids: dict[str, UUID] = {}
         self._identities: dict[str, UUID] = {}
         self._ids: set[UUID] = set()
@@ -119,9 +119,11 @@ class _Accounts:
     async def load(self) -> None:
         """Load what identifies the accounts here."""
         session, options = self._transfer.session, self._transfer.options
-        query = select(User.id, User.clerk_user_id, func.lower(User.email))
-        for id, external_id, email in await session.execute(query):
+        query = select(User.id, User.clerk_user_id, func.lower(User.email), User.email_verified_at)
+        for id, external_id, email, verified_at in await session.execute(query):
             self._ids.add(id)
+            if verified_at is not None:
+                self._verified.add(id)
             self._external_ids[external_id] = id
             if email:
                 self._emails[email] = id
@@ -155,7 +157,6 @@ class _Accounts:
         external_id = subject
         if external_id in self._external_ids or len(external_id) > MAX_SUBJECT_LENGTH:
             external_id = str(row.id)
-        self._ids.add(row.id)
         self._external_ids[external_id] = row.id
         if email:
             self._taken_emails.add(email)
@@ -182,11 +183,22 @@ class _Accounts:
         if subject in self._identities:
             row.note("already here: the account with the same issuer and subject")
             return self._identities[subject]
-        if email and email in self._emails and options.matches_emails:
-            report.accounts.setdefault(SAME_EMAIL, []).append(email)
+        if options.matches_emails and (account := self._find_by_email(subject, email)):
+            doubt = "" if account in self._verified else " (nobody has verified it)"
+            report.matched.append(f"{email}{doubt}")
             row.note("already here: the account with the same e-mail address (--match-email)")
-            return self._emails[email]
+            return account
         return None
+
+    def _find_by_email(self, subject: str, email: str | None) -> UUID | None:
+        """Return the account that was here and has the address.
+
+        One with another id at the same issuer belongs to somebody else.
+        """
+        account = self._emails.get(email) if email else None
+        if account is None or subject == LOCAL_USER:
+            return account
+        return None if account in self._identities.values() else account
 
     def _read_email(self, row: OriginalRow) -> str | None:
         email = (row["email"] or "").strip().lower()

@@ -37,6 +37,7 @@ class ImportReport:
     present: dict[UUID, str] = field(default_factory=dict)  # that are here already
     first_organization: str | None = None  # whose owners operate the installation from now on
     accounts: dict[str, list[str]] = field(default_factory=dict)  # by how their users sign in
+    matched: list[str] = field(default_factory=list)  # addresses of accounts that were here
     ownerless: list[str] = field(default_factory=list)  # organizations that had no owner
     private_gateways: list[str] = field(default_factory=list)
     """Gateways of other organizations than the first one that may have private addresses."""

@@ -245,7 +245,7 @@ async def test_an_account_is_not_taken_over_by_its_address(
         matches_emails=True,
         organization=SECOND_ORGANIZATION,
     )
-    assert preview.accounts["The account here with their address"] == ["dave@example.com"]
+    assert preview.matched == ["dave@example.com (nobody has verified it)"]
     await run_import(
         isolated_transaction, original_url, isolated_settings, organization=SECOND_ORGANIZATION
     )
