@@ -3,6 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.transactions import lock_name
+from core.fields import MAX_NAME_LENGTH
 from core.security.encryption import SecretCipher
 from services import audit, identity
 from services.audit import AuditAction, AuditObject, NewAuditRecord
@@ -52,10 +53,10 @@ async def import_original(
     await lock_name(session, "mission control: import of the original")
     report = ImportReport()
     transfer = Transfer(source, session, options, report)
+    await identity.lock_registration(session)
     await choose_organizations(transfer)
     if not report.organizations:
         return report
-    await identity.lock_registration(session)
     await import_organizations(transfer)
     await import_users(transfer)
     await import_members(transfer)
@@ -82,7 +83,7 @@ async def import_original(
 def _build_audit_records(report: ImportReport) -> list[NewAuditRecord]:
     """Return one record of the import for the installation, and one for each organization."""
     action, source = AuditAction.ORIGINAL_IMPORTED, {"commit": COMMIT}
-    names = ", ".join(report.organizations.values())
+    names = ", ".join(report.organizations.values())[:MAX_NAME_LENGTH]
     target, after = AuditObject("installation", None, names), {**source, "rows": report.written}
     records = [NewAuditRecord(action, target, organization_id=None, after=after)]
     for id, name in report.organizations.items():

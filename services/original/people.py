@@ -9,8 +9,9 @@ from sqlalchemy import exists, func, select
 
 from core.clock import list_time_zone_names, now
 from core.errors import Invalid
+from core.fields import MAX_NAME_LENGTH
 from core.security.secrets import hash_token
-from core.text import is_email
+from core.text import is_email, to_one_line
 from models import (
     BoardAccess,
     ExternalIdentity,
@@ -22,6 +23,7 @@ from models import (
     User,
     new_id,
 )
+from services import audit
 from services.original.source import (
     BOARD_ACCESS,
     INVITE_ACCESS,
@@ -35,6 +37,7 @@ from services.original.source import (
 from services.original.transfer import NewRow, Transfer
 from services.original.values import OriginalRow
 
+DEFAULT_NAME = "Organization"
 LOCAL_USER = "local-auth-user"  # the only user of an original with a shared token, and ours
 INVITE_LIFETIME = timedelta(days=14)  # from the import on
 MAX_SUBJECT_LENGTH = 255  # characters (OpenID Connect Core, 2)
@@ -46,13 +49,14 @@ async def choose_organizations(transfer: Transfer) -> None:
     Raises Invalid for a name that none or several have, and without a name if the installation has
     other organizations or users.
     """
-    query = select(ORGANIZATIONS.c.id, ORGANIZATIONS.c.name)
+    query = select_rows(ORGANIZATIONS).order_by(ORGANIZATIONS.c.created_at)
     found: dict[UUID, str] = {}
-    async for batch in transfer.source.read(query.order_by(ORGANIZATIONS.c.created_at)):
-        found |= {row["id"]: row["name"] for row in batch}
+    async for batch in transfer.source.read(query):
+        found |= {row["id"]: _read_name(row["name"]) for row in batch}
     wanted = transfer.options.organization
     if wanted is not None:
-        named = {id: name for id, name in found.items() if wanted in (name, str(id))}
+        words = (wanted, _read_name(wanted))
+        named = {id: name for id, name in found.items() if str(id) in words or name in words}
         if len(named) != 1:
             reason = "no organization" if not named else f"{len(named)} organizations"
             listed = "; ".join(f"{name} ({id})" for id, name in (named or found).items())
@@ -64,20 +68,26 @@ async def choose_organizations(transfer: Transfer) -> None:
     report.present = {id: found[id] for id in ids}
     report.organizations = {id: name for id, name in found.items() if id not in report.present}
     transfer.organization_ids = list(report.organizations)
-    is_other = select(exists().where(Organization.id.not_in(list(found))))
-    if wanted is None and report.organizations and await session.scalar(is_other):
+    is_other = exists().where(Organization.id.not_in(list(found)))
+    is_deserted = ~exists(select(Organization.id)) & exists().where(User.password_hash.is_not(None))
+    query = select(is_other | is_deserted)
+    if wanted is None and report.organizations and await session.scalar(query):
         raise Invalid(
             "installation_in_use",
-            "There are other organizations here already. Import one organization of the original"
-            " at a time, beside them: --organization NAME.",
+            "There are other organizations or users here already. Import one organization of the"
+            " original at a time, beside them: --organization NAME.",
         )
+
+
+def _read_name(given: str) -> str:
+    return to_one_line(given)[:MAX_NAME_LENGTH].strip() or DEFAULT_NAME
 
 
 async def import_organizations(transfer: Transfer) -> None:
     """Import the organizations.
 
-    The owners of the oldest one operate the installation: beside others, an imported one is never
-    the oldest.
+    The owners of the oldest one operate the installation: beside others, an imported one is the
+    newest, also after older ones are deleted.
     """
     session, report = transfer.session, transfer.report
     is_ours = Organization.is_demo.is_(False)
@@ -85,14 +95,12 @@ async def import_organizations(transfer: Transfer) -> None:
 
     def plan(row: OriginalRow) -> Iterable[NewRow]:
         created_at = row.moment()
-        if oldest is None and report.first_organization is None:
-            report.first_organization = row["name"]
-        if oldest is not None and created_at <= oldest:
-            row.note("created_at: the time of the import, because the oldest organization is ours")
+        if oldest is not None:
+            row.note("created_at: the time of the import, because older ones come before it")
             created_at = now()
         values = {
             "id": row.id,
-            "name": row.line("name", "Organization"),
+            "name": row.line("name", DEFAULT_NAME),
             "created_at": created_at,
             "updated_at": created_at,
         }
@@ -102,6 +110,9 @@ async def import_organizations(transfer: Transfer) -> None:
     query = query.where(is_any_of(ORGANIZATIONS.c.id, transfer.organization_ids))
     order = (ORGANIZATIONS.c.created_at, ORGANIZATIONS.c.id)
     await transfer.copy("organizations", query.order_by(*order), plan)
+    if oldest is None:
+        first_id = await audit.find_first_organization_id(session)
+        report.first_organization = report.organizations[first_id] if first_id else None
 
 
 class _Accounts:
@@ -336,6 +347,9 @@ async def import_invites(transfer: Transfer) -> None:
             return
         if accepted_at is None and email in opened[organization_id]:
             row.leave("a newer invitation is open for the same address")
+            return
+        if accepted_at is None and row["created_by_user_id"] not in transfer.users:
+            row.leave("who has invited is no member any more")
             return
         if accepted_at is None:
             opened[organization_id].add(email)

@@ -7,7 +7,9 @@ from sqlalchemy import func, select, update
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from models import ExternalIdentity, Member, User
+from core.errors import Invalid
+from models import AuditRecord, ExternalIdentity, Invite, Member, Organization, User
+from services import audit
 from tests.original.test_import import make_owner
 from tests.support.original_data import SECOND_ORGANIZATION
 from tests.support.original_import import ISSUER, run_import
@@ -57,3 +59,81 @@ async def test_an_account_with_another_id_at_the_issuer_is_somebody_else(
     async with isolated_transaction() as session:
         query = select(func.count()).where(Member.user_id == ours.id)
         assert await session.scalar(query) == 1
+
+
+async def test_an_open_invitation_does_not_outlive_the_rights_of_who_has_invited(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    await original.execute(
+        "update organization_invites set role = 'owner', accepted_at = null,"
+        " invited_email = left(id::text, 8) || '@example.com', created_by_user_id ="
+        f" (select id from users where id not in ({MEMBERS}) limit 1)"
+    )
+    report = await run_import(isolated_transaction, original_url, isolated_settings)
+    assert report.written["invitations"] == 0 < report.read["invitations"]
+    async with isolated_transaction() as session:
+        assert await session.scalar(select(func.count()).select_from(Invite)) == 0
+
+
+async def test_the_report_names_the_organization_whose_owners_operate(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    query = "update organizations set created_at = '0001-01-01' where name = $1"
+    await original.execute(query, SECOND_ORGANIZATION)
+    report = await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        first_id = await audit.find_first_organization_id(session)
+    assert first_id is not None
+    assert report.first_organization == report.organizations[first_id] != SECOND_ORGANIZATION
+
+
+async def test_an_imported_organization_is_the_newest_beside_others(
+    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+) -> None:
+    await make_owner(isolated_transaction, "olga@example.com")
+    async with isolated_transaction() as session:
+        await session.execute(update(Organization).values(created_at=now().replace(year=2001)))
+        await session.execute(update(User).values(password_hash="-"))
+        at = now()
+        session.add(Organization(name="Second of ours", created_at=at, updated_at=at))
+    await run_import(
+        isolated_transaction, original_url, isolated_settings, organization=SECOND_ORGANIZATION
+    )
+    async with isolated_transaction() as session:
+        query = select(Organization.name).order_by(Organization.created_at)
+        assert [*await session.scalars(query)][-1] == SECOND_ORGANIZATION
+
+
+async def test_an_installation_whose_owner_has_no_organization_is_not_given_away(
+    isolated_transaction: TransactionFactory, isolated_settings: Settings, original_url: str
+) -> None:
+    _, ours = await make_owner(isolated_transaction, "olga@example.com")
+    async with isolated_transaction() as session:
+        await session.delete(await session.get_one(Organization, ours.id))
+        await session.execute(update(User).values(password_hash="-"))
+    with pytest.raises(Invalid, match="--organization"):
+        await run_import(isolated_transaction, original_url, isolated_settings)
+
+
+async def test_names_that_a_terminal_interprets_are_shown_nowhere(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    query = "update organizations set name = E'\\x1b[2J\\n' || repeat('x', 100000) || id"
+    await original.execute(query)
+    with pytest.raises(Invalid) as caught:
+        await run_import(isolated_transaction, original_url, isolated_settings, organization="-")
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 2_000
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        names = [*await session.scalars(select(AuditRecord.object_name))]
+    assert all(name and name.isprintable() and len(name) <= 200 for name in names)
