@@ -73,6 +73,8 @@ def main(arguments: list[str]) -> int:
 
 
 async def _run(settings: Settings, options: argparse.Namespace) -> None:
+    from sqlalchemy.exc import DBAPIError
+
     from cli.database import open_database
     from cli.migrate import prepare_database
     from core.errors import AppError
@@ -87,6 +89,11 @@ async def _run(settings: Settings, options: argparse.Namespace) -> None:
                 await _import(settings, source, chosen, options)
         except AppError as error:
             raise CommandError(error.message) from None
+        except DBAPIError as error:
+            # its other lines contain values of rows
+            reason = str(error.orig).rpartition(">: ")[2].partition("\n")[0]
+            text = f"The import has failed: {reason}. What is here already stays as it is."
+            raise CommandError(text) from None
 
 
 async def _import(

@@ -31,6 +31,7 @@ from services.original.source import (
     BOARDS,
     GROUP_NOTES,
     GROUPS,
+    LARGE_BATCH_SIZE,
     NOTES,
     ONBOARDING,
     PAYLOADS,
@@ -195,7 +196,9 @@ async def import_onboarding(transfer: Transfer) -> None:
     query = select_rows(ONBOARDING)
     query = query.where(is_of_boards(ONBOARDING.c.board_id, transfer.organization_ids))
     order = (ONBOARDING.c.created_at.desc(), ONBOARDING.c.id)
-    await transfer.copy("onboarding conversations", query.order_by(*order), plan)
+    await transfer.copy(
+        "onboarding conversations", query.order_by(*order), plan, batch_size=LARGE_BATCH_SIZE
+    )
 
 
 def _build_message(row: OriginalRow, number: int, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,4 +287,6 @@ async def import_webhooks(transfer: Transfer, cipher: SecretCipher) -> None:
     query = query.join(WEBHOOKS, WEBHOOKS.c.id == PAYLOADS.c.webhook_id)
     query = query.where(is_of_boards(PAYLOADS.c.board_id, ids))
     order = (PAYLOADS.c.received_at, PAYLOADS.c.id)
-    await transfer.copy("payloads of webhooks", query.order_by(*order), plan_payload)
+    await transfer.copy(
+        "payloads of webhooks", query.order_by(*order), plan_payload, batch_size=LARGE_BATCH_SIZE
+    )

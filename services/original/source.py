@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -38,7 +37,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.types import TypeEngine
 
-from core.db.engine import ANY_URL, CONNECT_OPTIONS, OUR_CREATOR, UNLIMITED
+from core.db.engine import ANY_URL, CONNECT_OPTIONS, CONNECTION_ERRORS, OUR_CREATOR, UNLIMITED
 from core.db.reads import AnySelect
 from core.errors import Invalid
 from core.fields import MAX_TEXT_LENGTH
@@ -46,6 +45,7 @@ from core.fields import MAX_TEXT_LENGTH
 COMMIT = "75eb8b08"  # of the original
 REVISION = "a9b1c2d3e4f7"  # of its schema at that commit
 BATCH_SIZE = 200  # rows that are in memory at once
+LARGE_BATCH_SIZE = 20  # rows with several JSON values of the largest size
 MAX_JSON_LENGTH = 1_000_000  # characters of a JSON value; longer ones are not read
 YEARS = (datetime(2, 1, 1), datetime(9998, 12, 31))  # that can be represented in every time zone
 
@@ -287,9 +287,11 @@ class OriginalDatabase:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def read(self, query: AnySelect) -> AsyncGenerator[Sequence[Row], None]:
+    async def read(
+        self, query: AnySelect, batch_size: int = BATCH_SIZE
+    ) -> AsyncGenerator[Sequence[Row], None]:
         """Yield the rows of a query in batches. Only one is in memory."""
-        options = {"yield_per": BATCH_SIZE}
+        options = {"yield_per": batch_size}
         async with self._connection.stream(query, execution_options=options) as result:
             async for batch in result.mappings().partitions():
                 yield batch
@@ -360,8 +362,8 @@ async def open_original(dsn: str) -> AsyncGenerator[OriginalDatabase, None]:
     )
     try:
         connection = await engine.connect()
-    except (OSError, ValueError, DBAPIError, asyncpg.PostgresError) as error:
-        reason = str(getattr(error, "orig", error)).rpartition(">: ")[2]
+    except (*CONNECTION_ERRORS, ValueError, OverflowError, DBAPIError) as error:
+        reason = _describe_failure(error)
         raise Invalid(
             "original_unreachable", f"The original database cannot be opened: {reason}"
         ) from None
@@ -372,6 +374,17 @@ async def open_original(dsn: str) -> AsyncGenerator[OriginalDatabase, None]:
     finally:
         await connection.close()
         await engine.dispose()
+
+
+def _describe_failure(error: Exception) -> str:
+    """Return why a connection failed, without a part of the address: it contains a password."""
+    cause = getattr(error, "orig", error)
+    if isinstance(cause, ValueError | OverflowError) and not isinstance(cause, CONNECTION_ERRORS):
+        return (
+            "its address must be one like postgresql://user:password@host:5432/name, with other"
+            " characters than letters, digits and - . _ ~ of the password like %2F"
+        )
+    return str(cause).rpartition(">: ")[2]
 
 
 async def _check_revision(connection: AsyncConnection) -> None:

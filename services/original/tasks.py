@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
@@ -43,6 +44,7 @@ from services.original.source import (
     FIELD_VALUES,
     FIELDS,
     FINGERPRINTS,
+    LARGE_BATCH_SIZE,
     TAG_ASSIGNMENTS,
     TAGS,
     TASKS,
@@ -307,23 +309,36 @@ async def _import_dependencies(transfer: Transfer) -> None:
 
 
 class _DependencyGraph:
-    """The dependencies so far: which tasks each task depends on."""
+    """The dependencies so far, in both directions."""
 
     def __init__(self) -> None:
-        self._targets: dict[UUID, list[UUID]] = {}
+        self._targets: defaultdict[UUID, list[UUID]] = defaultdict(list)
+        self._dependents: defaultdict[UUID, list[UUID]] = defaultdict(list)
 
     def add(self, task_id: UUID, other_id: UUID) -> bool:
-        """Add a dependency; return False if the other task depends on this one already."""
-        waiting, seen = [other_id], {other_id}
-        while waiting:
-            one = waiting.pop()
-            if one == task_id:
+        """Add a dependency; return False if the other task depends on this one already.
+
+        The search goes from both tasks in turn and ends with the shorter one, so that a long chain
+        is not walked for each of its tasks.
+        """
+        forward, backward = _walk(self._targets, other_id), _walk(self._dependents, task_id)
+        for one, other in zip(forward, backward, strict=False):
+            if one == task_id or other == other_id:
                 return False
-            new = [found for found in self._targets.get(one, ()) if found not in seen]
-            seen.update(new)
-            waiting += new
-        self._targets.setdefault(task_id, []).append(other_id)
+        self._targets[task_id].append(other_id)
+        self._dependents[other_id].append(task_id)
         return True
+
+
+def _walk(graph: Mapping[UUID, Sequence[UUID]], start: UUID) -> Iterator[UUID]:
+    """Yield what can be reached from a task, with the task itself first."""
+    waiting, seen = [start], {start}
+    while waiting:
+        one = waiting.pop()
+        yield one
+        new = [found for found in graph.get(one, ()) if found not in seen]
+        seen.update(new)
+        waiting += new
 
 
 async def import_approvals(transfer: Transfer) -> None:
@@ -383,7 +398,7 @@ async def import_approvals(transfer: Transfer) -> None:
     query = query.outerjoin(TASKS, TASKS.c.id == APPROVALS.c.task_id)
     query = query.where(is_of_boards(APPROVALS.c.board_id, ids))
     order = (APPROVALS.c.created_at, APPROVALS.c.id)
-    await transfer.copy("approvals", query.order_by(*order), plan)
+    await transfer.copy("approvals", query.order_by(*order), plan, batch_size=LARGE_BATCH_SIZE)
 
     def plan_link(row: OriginalRow) -> Iterable[NewRow]:
         if row["board_id"] != row["task_board_id"]:

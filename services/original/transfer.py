@@ -21,7 +21,7 @@ from core.db.reads import AnySelect
 from core.db.transactions import Write
 from models import Base
 from services.original.report import ImportReport
-from services.original.source import OriginalDatabase
+from services.original.source import BATCH_SIZE, OriginalDatabase
 from services.original.values import OriginalRow
 
 
@@ -100,10 +100,12 @@ class Transfer:
     agents: dict[UUID, AgentPlace] = field(default_factory=dict)
     webhooks: set[UUID] = field(default_factory=set)
 
-    async def copy(self, kind: str, query: AnySelect, plan: Plan) -> None:
+    async def copy(
+        self, kind: str, query: AnySelect, plan: Plan, *, batch_size: int = BATCH_SIZE
+    ) -> None:
         """Insert what a plan makes of the rows of a query, in batches."""
         self.report.read[kind] += 0
-        async for batch in self.source.read(query):
+        async for batch in self.source.read(query, batch_size):
             self.report.read[kind] += len(batch)
             rows: defaultdict[type[Base], list[Mapping[str, Any]]] = defaultdict(list)
             for values in batch:

@@ -137,3 +137,23 @@ async def test_names_that_a_terminal_interprets_are_shown_nowhere(
     async with isolated_transaction() as session:
         names = [*await session.scalars(select(AuditRecord.object_name))]
     assert all(name and name.isprintable() and len(name) <= 200 for name in names)
+
+
+async def test_of_a_ring_of_dependencies_one_stays_behind(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    await original.execute("delete from task_dependencies")
+    await original.execute(
+        "insert into task_dependencies (id, board_id, task_id, depends_on_task_id, created_at)"
+        " select gen_random_uuid(), board_id, id, coalesce(lead(id) over ring, first_value(id)"
+        " over ring), now() - (random() || ' hours')::interval"
+        " from tasks where board_id = (select board_id from tasks group by 1 having count(*) > 5"
+        " order by 1 limit 1) window ring as (order by id)"
+    )
+    count = await original.fetchval("select count(*) from task_dependencies")
+    report = await run_import(isolated_transaction, original_url, isolated_settings)
+    assert report.written["dependencies"] == count - 1 > 4
+    assert report.left["dependencies", "it would close a cycle"].count == 1

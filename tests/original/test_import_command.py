@@ -6,6 +6,7 @@ import signal
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
+from uuid import UUID
 
 import asyncpg
 import httpx2
@@ -151,6 +152,9 @@ async def test_it_refuses_what_it_cannot_use(
         (named, (), "Set ORIGINAL_DATABASE_URL"),
         (named, ("--database-file", str(tmp_path / "none")), "cannot be read"),
         (named, by_file, "--issuer"),
+        ({**named, "ORIGINAL_DATABASE_URL": "postgresql://a:x/hidden@b/c"}, (), "like %2F"),
+        ({**named, "ORIGINAL_DATABASE_URL": "postgresql://a:x?hidden@b/c"}, (), "like %2F"),
+        ({**named, "ORIGINAL_DATABASE_URL": "postgresql://a@[::1]:99999/c"}, (), "like %2F"),
         (environment, ("--device-key", str(file)), "privateKeyPem"),
         (environment, ("--organization", "Nobody"), "no organization called Nobody"),
         (environment | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"}, (), "127.0.0.1"),
@@ -159,6 +163,36 @@ async def test_it_refuses_what_it_cannot_use(
         status, output, error = await run_command(variables, *options)
         assert (status, output, error.count("\n")) == (1, "", 1), error
         assert words in error
+        assert "hidden" not in error
     await original.execute("update alembic_version set version_num = 'f4d2b649e93a'")
     status, _, error = await run_command(environment, "--issuer", ISSUER)
     assert (status, "has the schema f4d2b649e93a" in error) == (1, True)
+
+
+async def test_an_error_of_a_database_is_one_line_without_values(
+    environment: dict[str, str], isolated_settings: Settings, original: asyncpg.Connection
+) -> None:
+    chosen = ("--yes", "--issuer", ISSUER, "--private-gateways", "refuse", "--organization")
+    ids = [
+        str(row["organization_id"])
+        for row in await original.fetch("select distinct organization_id from tags")
+    ]
+    status, _, error = await run_command(environment, *chosen, ids[0])
+    assert (status, error) == (0, "")
+    of_organization = "select id from tags where organization_id = $1"
+    imported, taken = [await original.fetchval(of_organization, UUID(id)) for id in ids[:2]]
+    await original.execute(
+        "alter table tag_assignments drop constraint tag_assignments_tag_id_fkey"
+    )
+    await original.execute("delete from tags where id = $1", imported)
+    await original.execute("update tags set id = $1 where id = $2", imported, taken)
+    connection = await asyncpg.connect(isolated_settings.dsn)
+    try:
+        before = tuple(await connection.fetchrow(COUNTS_QUERY))
+        status, _, error = await run_command(environment, *chosen, ids[1])
+        assert tuple(await connection.fetchrow(COUNTS_QUERY)) == before
+    finally:
+        await connection.close()
+    assert (status, error.count("\n")) == (1, 1), error
+    assert "pk_tags" in error
+    assert str(imported) not in error
