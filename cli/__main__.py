@@ -70,6 +70,7 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     status = main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it is closed at the start of the process
+            stream.flush()
     os._exit(status)  # Python would visit all objects, for seconds after thousands of streams

@@ -59,6 +59,13 @@ def test_the_script_passes_the_options_of_a_command() -> None:
     assert result.stdout.startswith("usage: ./run link")
 
 
+def test_a_command_succeeds_without_an_output() -> None:
+    words = ["sh", "-c", 'exec "$0" "$@" >&-', RUN, "--version"]
+    environment = {**os.environ, "MC_ENV_FILE": os.devnull}
+    result = subprocess.run(words, env=environment, stderr=subprocess.PIPE, timeout=TIMEOUT)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
 def test_an_unknown_command_prints_the_list() -> None:
     result = call_run_script("fly")
     assert result.returncode == 2
