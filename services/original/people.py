@@ -64,11 +64,13 @@ async def choose_organizations(transfer: Transfer) -> None:
             raise Invalid("original_organization", text)
         found = named
     session, report = transfer.session, transfer.report
-    ids = await session.scalars(select(Organization.id).where(Organization.id.in_(list(found))))
+    ids = await session.scalars(
+        select(Organization.id).where(is_any_of(Organization.id, list(found)))
+    )
     report.present = {id: found[id] for id in ids}
     report.organizations = {id: name for id, name in found.items() if id not in report.present}
     transfer.organization_ids = list(report.organizations)
-    is_other = exists().where(Organization.id.not_in(list(found)))
+    is_other = exists().where(~is_any_of(Organization.id, list(found)))
     is_deserted = ~exists(select(Organization.id)) & exists().where(User.password_hash.is_not(None))
     query = select(is_other | is_deserted)
     if wanted is None and report.organizations and await session.scalar(query):
