@@ -17,6 +17,7 @@ from cli.command import (
     run_as_script,
     run_command,
 )
+from core.config.parsers import parse_issuer
 from core.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ async def _run(settings: Settings, options: argparse.Namespace) -> None:
     from services.original import open_original
 
     address = _read_address(options.database_file)
-    chosen = _build_options(options)
+    chosen = _build_options(settings, options)
     async with open_database(settings) as settings:
         await prepare_database(settings)
         try:
@@ -156,11 +157,20 @@ def _read_file(file: Path) -> str:
         raise CommandError(f"{file} cannot be read: {reason}.") from None
 
 
-def _build_options(options: argparse.Namespace) -> "ImportOptions":
+def _build_options(settings: Settings, options: argparse.Namespace) -> "ImportOptions":
     from services.original import DeviceKey, ImportOptions
 
     if options.issuer and options.no_issuer:
         raise CommandError("Give --issuer or --no-issuer, not both.")
+    if options.issuer and options.issuer != (settings.oidc_issuer or options.issuer):
+        raise CommandError(
+            f"People sign in at {settings.oidc_issuer} (OIDC_ISSUER), not at {options.issuer}:"
+            " --issuer must be the same."
+        )
+    try:
+        parse_issuer(options.issuer or "")
+    except ValueError as error:
+        raise CommandError(f"--issuer {error}.") from None
     key = None
     if options.device_key is not None:
         key = DeviceKey.find(_read_file(options.device_key))

@@ -76,15 +76,25 @@ async def import_original(
     await import_onboarding(transfer)
     await import_webhooks(transfer, cipher)
     await import_activity(transfer)
-    await audit.record_audit(session, _build_audit_records(report))
+    await audit.record_audit(session, _build_audit_records(report, options))
     return report
 
 
-def _build_audit_records(report: ImportReport) -> list[NewAuditRecord]:
-    """Return one record of the import for the installation, and one for each organization."""
+def _build_audit_records(report: ImportReport, options: ImportOptions) -> list[NewAuditRecord]:
+    """Return one record of the import for the installation, and one for each organization.
+
+    The former says what the operator has decided, because rights follow from it.
+    """
     action, source = AuditAction.ORIGINAL_IMPORTED, {"commit": COMMIT}
+    decisions = {
+        "issuer": options.issuer,
+        "matched_emails": report.matched,
+        "allows_private_gateways": options.allows_private_gateways,
+        "takes_device_key": options.device_key is not None,
+    }
     names = ", ".join(report.organizations.values())[:MAX_NAME_LENGTH]
-    target, after = AuditObject("installation", None, names), {**source, "rows": report.written}
+    target = AuditObject("installation", None, names)
+    after = {**source, **decisions, "rows": report.written}
     records = [NewAuditRecord(action, target, organization_id=None, after=after)]
     for id, name in report.organizations.items():
         target = AuditObject("organization", id, name)

@@ -99,6 +99,7 @@ async def test_counters_and_the_audit_are_right_after_an_import(
         assert {one.action for one in records} == {"installation.original_imported"}
         [ours] = [one for one in records if one.organization_id is None]
         assert ours.after is not None
+        assert ours.after["issuer"] == ISSUER
         assert ours.after["rows"]["tasks"] == await session.scalar(
             select(func.count()).select_from(Task)
         )

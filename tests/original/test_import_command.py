@@ -156,6 +156,17 @@ async def test_it_refuses_what_it_cannot_use(
         ({**named, "ORIGINAL_DATABASE_URL": "postgresql://a:x?hidden@b/c"}, (), "like %2F"),
         ({**named, "ORIGINAL_DATABASE_URL": "postgresql://a@[::1]:99999/c"}, (), "like %2F"),
         (environment, ("--device-key", str(file)), "privateKeyPem"),
+        (environment, ("--issuer", "clerk.example.com"), "--issuer must"),
+        (
+            {
+                **environment,
+                "OIDC_ISSUER": ISSUER,
+                "OIDC_CLIENT_ID": "a",
+                "OIDC_CLIENT_SECRET": "b",
+            },
+            ("--issuer", f"{ISSUER}/"),
+            "(OIDC_ISSUER)",
+        ),
         (environment, ("--organization", "Nobody"), "no organization called Nobody"),
         (environment | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"}, (), "127.0.0.1"),
     ]
