@@ -282,7 +282,9 @@ async def import_webhooks(transfer: Transfer, cipher: SecretCipher) -> None:
         }
         yield NewRow(WebhookPayload, values)
 
-    was_signed = func.coalesce(WEBHOOKS.c.secret != "", False)  # without one nothing was checked
+    # nothing was checked without a secret, and a later change may have brought it
+    had_secret = (WEBHOOKS.c.secret != "") & (WEBHOOKS.c.updated_at <= PAYLOADS.c.received_at)
+    was_signed = func.coalesce(had_secret, False)
     query = select_rows(PAYLOADS, was_signed.label("was_signed"))
     query = query.join(WEBHOOKS, WEBHOOKS.c.id == PAYLOADS.c.webhook_id)
     query = query.where(is_of_boards(PAYLOADS.c.board_id, ids))

@@ -8,7 +8,15 @@ from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.errors import Invalid
-from models import AuditRecord, ExternalIdentity, Invite, Member, Organization, User
+from models import (
+    AuditRecord,
+    ExternalIdentity,
+    Invite,
+    Member,
+    Organization,
+    User,
+    WebhookPayload,
+)
 from services import audit
 from tests.original.test_import import make_owner
 from tests.support.original_data import SECOND_ORGANIZATION
@@ -157,3 +165,23 @@ async def test_of_a_ring_of_dependencies_one_stays_behind(
     report = await run_import(isolated_transaction, original_url, isolated_settings)
     assert report.written["dependencies"] == count - 1 > 4
     assert report.left["dependencies", "it would close a cycle"].count == 1
+
+
+async def test_a_payload_from_before_the_secret_is_unsigned(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    signed = {row["id"] for row in await original.fetch("select id from board_webhooks")}
+    await original.execute("update board_webhooks set secret = 'new', updated_at = '2030-01-01'")
+    query = "insert into board_webhook_payloads (id, board_id, webhook_id, received_at)"
+    for time in ("2029-01-01", "2031-01-01"):
+        await original.execute(
+            f"{query} select gen_random_uuid(), board_id, id, '{time}' from board_webhooks"
+        )
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        of_signed = select(WebhookPayload.webhook_id).where(WebhookPayload.is_signed)
+        found = [*await session.scalars(of_signed)]
+    assert sorted(found) == sorted(signed)
