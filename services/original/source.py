@@ -22,6 +22,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     NullPool,
+    SQLColumnExpression,
     Table,
     Text,
     Uuid,
@@ -320,7 +321,7 @@ def _read_column(column: Column[Any]) -> ColumnElement[Any]:
     return value.label(column.name)
 
 
-def is_any_of(column: ColumnElement[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
+def is_any_of(column: SQLColumnExpression[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
     """Build the condition that a column has one of the ids, in one parameter."""
     return column == func.any(literal(list(ids), ARRAY(Uuid())))
 
