@@ -37,6 +37,7 @@ from models import (
     WebhookPayload,
     new_id,
 )
+from services import identity
 from tests.support.api_fixtures import committing_api_app
 from tests.support.original_data import (
     AGENT_TOKENS,
@@ -143,6 +144,27 @@ async def test_signed_deliveries_are_accepted_and_others_are_not(
     async with isolated_transaction() as session:
         after = await session.scalar(payloads)
     assert after == (before or 0) + len(WEBHOOK_SECRETS)
+
+
+async def test_payloads_of_webhooks_without_a_secret_are_marked_as_unsigned(
+    client: httpx2.AsyncClient, isolated_transaction: TransactionFactory
+) -> None:
+    async with isolated_transaction() as session:
+        query = select(BoardWebhook.description, WebhookPayload.is_signed)
+        query = query.join(WebhookPayload, WebhookPayload.webhook_id == BoardWebhook.id)
+        marks = {(text.split("<")[0].strip(), mark) for text, mark in await session.execute(query)}
+    assert marks == {("Unsigned", False), *((name, True) for name in WEBHOOK_SECRETS)}
+
+
+async def test_the_first_owner_comes_to_what_was_imported_and_not_to_the_first_steps(
+    client: httpx2.AsyncClient, isolated_transaction: TransactionFactory
+) -> None:
+    async with isolated_transaction() as session:
+        link = await identity.create_first_run_link(session)
+    owner = {"name": "Mara", "email": "mara@example.com", "password": "a quiet long watch"}
+    page = {"Sec-Fetch-Site": "same-origin"}
+    made = await client.post("/first-run", data=owner | {"link": link}, headers=page)
+    assert (made.status_code, made.headers["Location"]) == (303, "/")
 
 
 async def sign_in(transaction: TransactionFactory, organization: Organization) -> User:

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from core.errors import NotFound
 from core.http.request import Session, open_transaction
 from models import Invite, User
-from services import audit, identity, organizations
+from services import audit, boards, identity, organizations
 from services.identity import AccountCreate, FirstOwnerCreate
 from web.auth import viewer
 from web.auth.sign_in import session_metadata
@@ -196,9 +196,13 @@ async def complete_first_run(request: Request) -> Response:
                 secret = await identity.start_session(session, user, **session_metadata(request))
                 member = await organizations.find_current_membership(session, user)
                 await organizations.add_users_to_demo_organization(session)
-            path = "/"
-            if member is not None and organizations.has_default_name(member.organization):
-                path = "/welcome?step=organization"
+                path = "/"
+                if (
+                    member is not None
+                    and organizations.has_default_name(member.organization)
+                    and await boards.find_changeable_board(session, member) is None
+                ):
+                    path = "/welcome?step=organization"
             response = set_session_cookie(request, RedirectResponse(path, 303), secret)
             return forget_link_secret(request, response, request.url.path)
     except NotFound:
