@@ -165,7 +165,7 @@ class _Accounts:
                 " account that is here already is the same person"
             )
             email = None
-        shown = email or row["name"] or str(row.id)
+        shown = email or " ".join(filter(None, (row["name"], f"({row.id})")))
         is_local = subject == LOCAL_USER
         external_id = subject
         if external_id in self._external_ids or len(external_id) > MAX_SUBJECT_LENGTH:

@@ -286,11 +286,15 @@ async def test_two_users_with_one_address_stay_two_accounts(
     twins = "select id from users where lower(email) = 'alice@example.com'"
     ids = {row["id"] for row in await original.fetch(twins)}
     assert len(ids) == 2
-    await run_import(isolated_transaction, original_url, isolated_settings, matches_emails=True)
+    report = await run_import(
+        isolated_transaction, original_url, isolated_settings, matches_emails=True
+    )
     async with isolated_transaction() as session:
-        imported = select(User.email).where(User.id.in_(ids))
-        emails = [*await session.scalars(imported)]
-    assert sorted(map(str, emails)) == ["None", "alice@example.com"]
+        imported = select(User.email, User.id).where(User.id.in_(ids))
+        emails = {email: id for email, id in await session.execute(imported)}
+    assert emails.keys() == {None, "alice@example.com"}
+    [shown] = [one for users in report.accounts.values() for one in users if "Alice" in one]
+    assert shown == f"Alice <Admin> ({emails[None]})"
 
 
 async def test_gateways_keep_token_and_device(

@@ -63,7 +63,7 @@ async def test_it_shows_a_table_before_it_imports(
         "What changes:",
         "What stays behind, and why:",
         "How people sign in:",
-        "that may have private addresses",
+        "with private addresses",
         "Webhooks without a secret",
         "Nothing was changed.",
     ):
