@@ -218,6 +218,8 @@ async def _describe_gateway_problems(connection: "asyncpg.Connection") -> str:
 
     Texts of a gateway must not control the terminal or look like other lines.
     """
+    from services.gateways import COMMAND_NOTES
+
     rows = await connection.fetch("select name, checks from gateways order by name, id")
     failed = [
         (row["name"], check)
@@ -227,7 +229,11 @@ async def _describe_gateway_problems(connection: "asyncpg.Connection") -> str:
     ]
     return "".join(
         f"\n        the gateway {to_one_line(name)}: {to_one_line(check['sentence'])}"
-        + (f" Command: {to_one_line(check['command'])}" if check["command"] else "")
+        + (
+            f" {COMMAND_NOTES.get(check['code'], 'Command:')} {to_one_line(check['command'])}"
+            if check["command"]
+            else ""
+        )
         for name, check in failed
     )
 

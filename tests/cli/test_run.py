@@ -173,11 +173,14 @@ def test_the_doctor_names_gateways_with_problems(installation: Installation) -> 
     sign_up_owner(installation).close()
     with ApiClient(installation.url, LOCAL_TOKEN) as owner:
         owner.call("POST", "/gateways", **gateway)
+        gateway |= {"name": "Office", "url": "ws://10.255.255.1:9"}
+        owner.call("POST", "/gateways", **gateway)
     result = run_cli("doctor", "--port", "0", data=installation.data_dir)
     assert result.returncode == 0
     expected = "the gateway Workshop: Nothing listens on 127.0.0.1, port 9"
     assert expected in result.stdout
     assert "Command: openclaw gateway run" in result.stdout
+    assert "with this setting: GATEWAY_ALLOW_PRIVATE=" in result.stdout
 
 
 async def test_texts_of_gateways_forge_no_lines_of_the_doctor(installation: Installation) -> None:
