@@ -226,7 +226,6 @@ async def import_webhooks(transfer: Transfer, cipher: SecretCipher) -> None:
     One without a secret gets a random one: signatures are required.
     """
     ids, report = transfer.organization_ids, transfer.report
-    with_secret: set[UUID] = set()
 
     def plan(row: OriginalRow) -> Iterable[NewRow]:
         agent_id, header, secret = row["agent_id"], row["signature_header"], row["secret"]
@@ -243,8 +242,6 @@ async def import_webhooks(transfer: Transfer, cipher: SecretCipher) -> None:
             path = f"/boards/{row['board_id']}/webhooks/{row.id}"
             report.unsigned_webhooks.append(f"{row['board_name']}: {path} ({shown})")
             row.note("secret: it had none, so it has a random one that its sender does not know")
-        else:
-            with_secret.add(row.id)
         transfer.webhooks.add(row.id)
         context = build_encryption_context(BoardWebhook.encrypted_secret, id=row.id)
         values = {
@@ -282,7 +279,6 @@ async def import_webhooks(transfer: Transfer, cipher: SecretCipher) -> None:
             "size": min(len((row["payload"] or "").encode()), MAX_INTEGER),
             "received_at": row.moment("received_at"),
             "state": PayloadState.PROCESSED,
-            "is_signed": row["webhook_id"] in with_secret,  # whose signatures the original requires
         }
         yield NewRow(WebhookPayload, values)
 

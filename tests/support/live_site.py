@@ -169,8 +169,10 @@ class LiveSite:
             api.client.close()
 
 
-async def set_up_site(browser: Browser, installation: Installation) -> LiveSite:
-    """Create the owner by the first-run link."""
+async def set_up_site(
+    browser: Browser, installation: Installation, first_page: re.Pattern[str] = FIRST_PAGE
+) -> LiveSite:
+    """Create the owner by the first-run link, which leads to the first page."""
     owner = ApiClient(installation.url, LOCAL_TOKEN)
     context = await new_context(browser, installation)
     page = await context.new_page()
@@ -178,7 +180,7 @@ async def set_up_site(browser: Browser, installation: Installation) -> LiveSite:
     for name, value in OWNER.items():
         await page.locator(f"[name={name}]").fill(value)
     await page.get_by_role("button", name="Become the owner").click()
-    await page.wait_for_url(FIRST_PAGE)
+    await page.wait_for_url(first_page)
     owner.call("POST", "/auth/bootstrap")
     kept = await context.storage_state()
     await context.close()
