@@ -27,7 +27,7 @@ async def main() -> None:
     from core.db.engine import create_direct_engine
 
     engine = create_direct_engine(Settings.load())
-    async with engine.begin() as connection:
+    async with engine.connect() as connection:  # each migration has a transaction of its own
         await connection.run_sync(migrate)
     await engine.dispose()
 

@@ -170,10 +170,11 @@ async def test_a_role_with_default_rights_cannot_change_the_audit_after_migratin
         grant = f"alter default privileges grant all on tables to {ROLE}"
         connection.execute(text(grant))
         connection.execute(text(grant.replace("tables", "functions")))
+        connection.commit()  # alembic begins a transaction for each migration
         command.upgrade(config, "head")
 
     rights = f"select has_table_privilege('{ROLE}', 'audit_records', '{{}}')"
-    async with engine.connect() as connection, connection.begin() as transaction:
+    async with engine.connect() as connection:
         await connection.run_sync(migrate_empty_database)
         found = {
             right: await connection.scalar(text(rights.format(right)))
@@ -183,7 +184,9 @@ async def test_a_role_with_default_rights_cannot_change_the_audit_after_migratin
         may_delete = await connection.scalar(
             text(f"select has_function_privilege('{ROLE}', {function}, 'execute')")
         )
-        await transaction.rollback()
+        await connection.execute(text(f"drop owned by {ROLE}"))
+        await connection.execute(text(f"drop role {ROLE}"))
+        await connection.commit()
     await engine.dispose()
     allowed = {right for right, is_granted in found.items() if is_granted}
     assert allowed == {"select", "insert"}

@@ -26,9 +26,11 @@ board_group_required board_group_slug_taken board_group_write_forbidden
 claimed_by_other_run cursor_invalid status_changed
 field_invalid field_key_fixed gateway_agent_claims_no_tasks
 gateway_main_required gateway_main_stays hook_field_invalid
-idempotency_answer_lost idempotency_key_in_use idempotency_key_reused invalid_event_id
+idempotency_answer_lost idempotency_key_in_use idempotency_key_reused
+installation_in_use invalid_event_id issuer_required
 lead_comment_forbidden lead_comment_in_update lead_move_forbidden lead_required lead_stays
 max_agents_reached memory_author_required memory_not_found
+not_original original_organization original_revision original_schema original_unreachable
 agent_paused only_lead_can_change_status pause_of_person reason_required soul_read_forbidden
 status_invalid tag_of_policy task_already_claimed
 task_assignee_mismatch task_board_mismatch task_update_field_forbidden token_ended
@@ -39,7 +41,7 @@ webhook_signature_invalid workers_may_not_ask too_many_questions
 choice_repeated kind_not_configurable kind_without_board
 skill_files_not_found webhook_signature_missing webhook_timestamp_invalid
 """
-"""Errors that no page can cause; their messages are only for programs and agents."""
+"""Errors that no page can cause; their messages are only for programs, agents and operators."""
 
 ONLY_IN_API = frozenset(CODES_ONLY_IN_API.split())
 

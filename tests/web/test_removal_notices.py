@@ -64,6 +64,7 @@ WITHOUT_NOTICE = {
     "delete_task",  # its own response says it, with a link to the trash
     "end_onboarding",  # the board shows that nothing was changed
     "end_previous_secret",  # the page of the webhook shows the secrets that are accepted
+    "end_unsigned_payloads",  # the page of the webhook shows what is accepted
     "revoke_command_grant",  # the list shows the state of the grant
     "remove_skill",  # the page of the skill shows that its removal was requested
 }
