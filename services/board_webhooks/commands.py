@@ -217,6 +217,9 @@ async def update_webhook(
         for name in RECORDED_FIELDS
         if name in given and given[name] != getattr(webhook, name)
     }
+    if "action" in new and webhook.allows_unsigned:
+        reason = N_("Only an admin of the organization can change what unsigned payloads do.")
+        await _check_admin(session, user, board, reason)
     before = {name: getattr(webhook, name) for name in new}
     for name, value in new.items():
         setattr(webhook, name, value)
@@ -241,7 +244,8 @@ async def update_webhook(
         )
     allows_unsigned = given.get("allows_unsigned", webhook.allows_unsigned)
     if allows_unsigned != webhook.allows_unsigned:
-        await _check_may_switch_signatures(session, user, board)
+        reason = N_("Only an admin of the organization can allow unsigned payloads, or end that.")
+        await _check_admin(session, user, board, reason)
         webhook.allows_unsigned = allows_unsigned
         type = (
             EventType.BOARD_WEBHOOK_UNSIGNED_ALLOWED
@@ -297,11 +301,10 @@ def _secret_context(webhook_id: UUID) -> str:
     return build_encryption_context(BoardWebhook.encrypted_secret, id=webhook_id)
 
 
-async def _check_may_switch_signatures(session: AsyncSession, user: User, board: Board) -> None:
+async def _check_admin(session: AsyncSession, user: User, board: Board, reason: str) -> None:
     """Raise Forbidden unless a user who may change a board is an admin of its organization."""
     permissions = await boards.get_board_permissions(session, user, board.id)
     if not permissions.is_admin:
-        reason = N_("Only an admin of the organization can allow unsigned payloads, or end that.")
         raise Forbidden("admin_required", reason)
 
 

@@ -359,3 +359,15 @@ async def test_the_largest_unsigned_payload_is_received_and_a_larger_one_rejecte
     page = await alice.get(f"{path}/payloads/{stored.id}")
     assert UUID(page.json()["webhook_id"]) == stored.webhook_id
     assert WEBHOOK_SECRET not in page.text
+
+
+async def test_only_an_admin_changes_what_unsigned_payloads_do(
+    alice: Client, bob: Client, path: str
+) -> None:
+    await alice.patch(path, json=ALLOWED)
+    other = {"action": WebhookAction.FORGE}
+    refused = await bob.patch(path, json=other)
+    assert (refused.status_code, refused.json()["code"]) == (403, "admin_required")
+    assert (await alice.patch(path, json=other)).json()["action"] == WebhookAction.FORGE
+    await alice.patch(path, json=ENDED)
+    assert (await bob.patch(path, json={"action": WebhookAction.NOTIFY})).status_code == 200
