@@ -54,7 +54,7 @@ class GatewayConnection:
         self.hub = hub
         self.end_error: GatewayError | None = None
         self._websocket = websocket
-        self._pending: dict[str, asyncio.Future[ResponseFrame]] = {}
+        self._pending: dict[str, asyncio.Future[ResponseFrame | None]] = {}  # None at the end
         self._last_id = 0
         self._read_task = asyncio.create_task(self._read())
 
@@ -75,7 +75,7 @@ class GatewayConnection:
     ) -> Any:
         """Call a method and return its result. `time_limit` is in seconds. Raises GatewayError."""
         if self.end_error is not None:
-            raise self.end_error
+            raise self._get_end_error()
         self._last_id += 1
         id = str(self._last_id)
         raw = frames.encode_request(id, method, params or {}, max_size=self.hello.max_frame_size)
@@ -84,12 +84,14 @@ class GatewayConnection:
             with trace(f"gateway {method}", "client"):
                 async with asyncio.timeout(time_limit):
                     await self._websocket.send(raw)
-                    return (await self._pending[id]).result()
+                    if (frame := await self._pending[id]) is None:
+                        raise self._get_end_error()
+                    return frame.result()
         except TimeoutError:
             reason = f"The gateway did not answer {method} in {time_limit:g} s."
             raise GatewayError(ErrorKind.TIMEOUT, reason) from None
         except ConnectionClosed as error:
-            raise self.end_error or _close_error(error) from None
+            raise self._get_end_error(_close_error(error)) from None
         finally:
             del self._pending[id]
 
@@ -133,6 +135,12 @@ class GatewayConnection:
         await self._websocket.close()
         await asyncio.wait({self._read_task})
 
+    def _get_end_error(self, default: GatewayError | None = None) -> GatewayError:
+        """Return the error of all calls after the end, without the traces of earlier ones."""
+        error = self.end_error or default
+        assert error is not None
+        return error.with_traceback(None)
+
     async def _read(self) -> None:
         """Dispatch frames until the connection ends; then fail all pending calls."""
         error = connection_closed_error(None)
@@ -141,9 +149,10 @@ class GatewayConnection:
         finally:
             self.end_error = error
             self.hub.mark_all_missed()
+            # No exception: a call that still waits to be sent would not retrieve it.
             for future in self._pending.values():
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_result(None)
 
     async def _read_until_closed(self) -> GatewayError:
         try:

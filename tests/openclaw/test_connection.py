@@ -1,10 +1,12 @@
 """Calls and events on a connection, with valid and invalid frames from the gateway."""
 
 import asyncio
+import gc
 import json
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosedOK
 
 from openclaw import ErrorKind, GatewayConnection, GatewayError, open_connection, websocket
 from openclaw.subscriptions import EVENTS_MISSED
@@ -211,3 +213,32 @@ async def test_calls_on_a_closed_connection_fail(gateway: FakeGateway) -> None:
     with pytest.raises(GatewayError) as error_info:
         await connection.call("health")
     assert error_info.value.kind is ErrorKind.CLOSED
+
+
+async def test_a_call_that_is_not_sent_before_the_end_leaves_no_error_behind(
+    gateway: FakeGateway, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await open_connection(create_target(gateway))
+
+    async def wait_for_the_end(*_: object) -> None:
+        await connection.close()
+        raise ConnectionClosedOK(None, None)
+
+    monkeypatch.setattr(websocket.GatewayWebSocket, "send", wait_for_the_end)
+    with pytest.raises(GatewayError):
+        await connection.call("health")
+    gc.collect()
+    assert not [one for one in caplog.records if one.name == "asyncio"]
+
+
+async def test_the_error_of_a_closed_connection_keeps_no_traces_of_calls(
+    gateway: FakeGateway,
+) -> None:
+    connection = await open_connection(create_target(gateway))
+    await connection.close()
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(GatewayError) as error_info:
+            await connection.call("health")
+        lengths.append(len(error_info.traceback))
+    assert len({*lengths}) == 1
