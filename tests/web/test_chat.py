@@ -9,6 +9,7 @@ from sqlalchemy import select
 from core.db.engine import TransactionFactory
 from models import Actor, Agent, Board, Message, Note
 from services import boards, memory
+from tests.support.memory_rows import make_note
 from tests.support.world import World
 from tests.web.test_board_page import HTMX
 
@@ -51,6 +52,18 @@ async def test_messages_are_shown_with_their_authors_newest_last(
     places = [text.index(words) for words in order]
     assert places == sorted(places)
     assert "Not said" not in text
+
+
+async def test_a_message_of_an_unknown_author_does_not_look_like_one_of_a_person(
+    alice, board_path, transaction: TransactionFactory, world: World
+) -> None:
+    imported = make_note(world.board, "Was imported", is_chat=True, source="Ava")
+    async with transaction() as session:
+        session.add(imported)
+    text = log((await alice.get(f"{board_path}/chat")).text)
+    assert "av--nobody" in text
+    assert "Ava" in text
+    assert "bubble--me" not in text
 
 
 async def test_a_message_is_delivered_to_the_lead_and_mentioned_agents(
