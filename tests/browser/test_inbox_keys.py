@@ -314,6 +314,8 @@ async def test_a_request_that_cannot_be_loaded_is_not_open(site: LiveSite) -> No
     scenario = ApprovalScenario(site, "Cut off while loading", "One?", "Two?")
     one, two = scenario.approvals
     async with site.open_page(scenario.list) as page:
+        # A list that is loaded when the page connects would show the request instead.
+        await expect(page.locator(".live[data-state=live]").first).to_be_visible()
         await page.route(f"**/approvals/{two['id']}*", lambda route: route.abort())
         await page.keyboard.press("j")
         await expect(page.get_by_role("alert")).to_contain_text("Not loaded. Try again.")
