@@ -1,6 +1,7 @@
 """Connect to the database, for commands and for reading, and interpret its errors."""
 
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -97,11 +98,15 @@ CONNECTION_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 
 
 async def open_connection(*arguments: Any, **options: Any) -> asyncpg.Connection:
-    """Connect as asyncpg does. Raises ConnectionError if the server is not the primary."""
+    """Connect as asyncpg does. Raises ConnectionError if no server is reachable, or a standby."""
     try:
         return await asyncpg.connect(*arguments, **options)
     except asyncpg.TargetServerAttributeNotMatched as error:
         raise ConnectionError("it is a standby server, which accepts no writes") from error
+    except (ConnectionError, TimeoutError, ssl.SSLError):
+        raise
+    except OSError as error:  # no socket file, no route or no such host: it restarts or moves
+        raise ConnectionError(str(error)) from error
 
 
 ANY_URL = "postgresql+asyncpg://"

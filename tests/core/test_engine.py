@@ -1,8 +1,11 @@
 """The pool of database connections."""
 
 import asyncio
+import errno
 import logging
+import socket
 from contextlib import AsyncExitStack
+from unittest.mock import AsyncMock
 
 import asyncpg
 import pytest
@@ -17,6 +20,7 @@ from core.db.engine import (
     create_database_engine,
     create_direct_engine,
     is_temporary_error,
+    open_connection,
 )
 
 BACKENDS = "select pg_terminate_backend(unnest($1::int[]), 5000)"
@@ -83,6 +87,25 @@ def test_a_connection_whose_end_is_being_read_is_an_outage() -> None:
     assert is_temporary_error(InternalError("select 1", {}, ending))
     assert is_temporary_error(asyncpg.InternalClientError(reason))
     assert not is_temporary_error(InternalError("select 1", {}, Exception("another one")))
+
+
+async def test_a_server_without_a_socket_file_is_an_outage() -> None:
+    with pytest.raises(ConnectionError) as raised:
+        await open_connection(host="/no/such/folder", user="any", database="any")
+    assert is_temporary_error(raised.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [socket.gaierror(socket.EAI_NONAME, "unknown name"), OSError(errno.EHOSTUNREACH, "no route")],
+)
+async def test_a_server_whose_host_is_not_found_is_an_outage(
+    monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    monkeypatch.setattr(asyncpg, "connect", AsyncMock(side_effect=error))
+    with pytest.raises(ConnectionError) as raised:
+        await open_connection()
+    assert is_temporary_error(raised.value)
 
 
 async def test_a_connection_is_not_tested_with_a_statement(isolated_settings: Settings) -> None:
