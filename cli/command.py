@@ -60,7 +60,11 @@ def ask_for_confirmation(error: str, question: str = "") -> None:
         raise CommandError(error)
     if question:
         print_line(question)
-    if input("Type yes to go on: ").strip() != "yes":
+    try:
+        answer = input("Type yes to go on: ")
+    except EOFError:  # Ctrl-D
+        answer = ""
+    if answer.strip() != "yes":
         raise CommandError("Nothing was changed.")
 
 

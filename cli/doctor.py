@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -227,15 +227,24 @@ async def _describe_gateway_problems(connection: "asyncpg.Connection") -> str:
         for check in json.loads(row["checks"] or "[]")
         if check["state"] == "failed"
     ]
+    commands = _join_allowed_addresses([check["command"] or "" for _, check in failed])
     return "".join(
         f"\n        the gateway {to_one_line(name)}: {to_one_line(check['sentence'])}"
         + (
-            f" {COMMAND_NOTES.get(check['code'], 'Command:')} {to_one_line(check['command'])}"
-            if check["command"]
+            f" {COMMAND_NOTES.get(check['code'], 'Command:')} {to_one_line(command)}"
+            if command
             else ""
         )
-        for name, check in failed
+        for (name, check), command in zip(failed, commands, strict=True)
     )
+
+
+def _join_allowed_addresses(commands: Sequence[str]) -> list[str]:
+    """Return the commands; those that set the allowed addresses have the addresses of all."""
+    setting = "GATEWAY_ALLOW_PRIVATE="
+    values = [one.removeprefix(setting) for one in commands if one.startswith(setting)]
+    addresses = ",".join(dict.fromkeys(",".join(values).split(",")))
+    return [setting + addresses if one.startswith(setting) else one for one in commands]
 
 
 AUDIT_PROTECTION_QUERY = """

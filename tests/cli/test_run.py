@@ -1,5 +1,6 @@
 """`./run` finds a Python, the command and the checkout."""
 
+import io
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import asyncpg
 import pytest
 
 from cli.__main__ import COMMANDS, main
+from cli.command import CommandError, ask_for_confirmation
 from core.clock import now
 from core.event_loop import LoopHold, add_hold
 from embedded_postgres.instance import EmbeddedPostgres
@@ -22,6 +25,7 @@ from tests.cli.conftest import ROOT, TIMEOUT, run_cli, sign_up_owner
 from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
 
 RUN = ROOT / "run"
+PRIVATE_HOSTS = ("10.255.255.1", "10.255.255.2")
 
 
 def call_run_script(
@@ -173,14 +177,19 @@ def test_the_doctor_names_gateways_with_problems(installation: Installation) -> 
     sign_up_owner(installation).close()
     with ApiClient(installation.url, LOCAL_TOKEN) as owner:
         owner.call("POST", "/gateways", **gateway)
-        gateway |= {"name": "Office", "url": "ws://10.255.255.1:9"}
-        owner.call("POST", "/gateways", **gateway)
+        for host in PRIVATE_HOSTS:
+            gateway |= {"name": host, "url": f"ws://{host}:9"}
+            owner.call("POST", "/gateways", **gateway)
     result = run_cli("doctor", "--port", "0", data=installation.data_dir)
     assert result.returncode == 0
     expected = "the gateway Workshop: Nothing listens on 127.0.0.1, port 9"
     assert expected in result.stdout
     assert "Command: openclaw gateway run" in result.stdout
-    assert "with this setting: GATEWAY_ALLOW_PRIVATE=" in result.stdout
+    setting = "with this setting: GATEWAY_ALLOW_PRIVATE="  # one that allows all of them
+    found = [line.split(setting)[1] for line in result.stdout.splitlines() if setting in line]
+    assert len(found) == len(PRIVATE_HOSTS)
+    assert {*PRIVATE_HOSTS} <= {*found[0].split(",")}
+    assert len({*found}) == 1
 
 
 async def test_texts_of_gateways_forge_no_lines_of_the_doctor(installation: Installation) -> None:
@@ -197,6 +206,22 @@ async def test_texts_of_gateways_forge_no_lines_of_the_doctor(installation: Inst
     result = run_cli("doctor", "--port", "0", data=installation.data_dir)
     postgres.stop()
     assert "the gateway Workshop: It says: broken ok key: [2Jfine\n" in result.stdout
+
+
+class Terminal(io.StringIO):
+    """What somebody types; Ctrl-D after it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("typed", ["", "no\n", "y\n", "YES\n"])
+def test_only_yes_confirms(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        ask_for_confirmation("no terminal")
+    monkeypatch.setattr(sys, "stdin", Terminal(" yes \n"))
+    ask_for_confirmation("no terminal")
 
 
 def test_the_scripts_are_executable() -> None:
