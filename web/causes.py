@@ -34,7 +34,7 @@ ICONS = {
 UNKNOWN_ACTORS = {
     StepKind.RUN: N_("An agent"),
     StepKind.REQUEST: N_("An agent"),
-    StepKind.APPROVAL: N_("Deleted agent or user"),
+    StepKind.APPROVAL: N_("Unknown agent or user"),
     StepKind.DECISION: N_("Deleted user"),
 }
 

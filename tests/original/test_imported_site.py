@@ -236,6 +236,7 @@ async def test_all_pages_of_what_was_imported_render(
     for address in addresses:
         response = await client.get(address, follow_redirects=True)
         statuses[address] = response.status_code
+        assert "Deleted agent or user" not in response.text, f"{address}: nothing was deleted"
     assert {a: s for a, s in statuses.items() if s != 200} == {}
 
 

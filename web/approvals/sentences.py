@@ -57,7 +57,11 @@ def describe_reason(detail: ApprovalDetail) -> str:
 
 def describe_requester(detail: ApprovalDetail) -> str:
     """Return the name of the agent or user who requested an approval."""
-    return detail.requester_name if detail.agent or detail.requester else _("Deleted agent or user")
+    if detail.agent or detail.requester:
+        return detail.requester_name
+    # One that was imported may never have had a requester; it has no hash.
+    is_imported = detail.approval.requested_hash is None
+    return _("Unknown agent or user") if is_imported else _("Deleted agent or user")
 
 
 def describe_question(detail: ApprovalDetail) -> str:
