@@ -76,6 +76,7 @@ from models.event import (
     AuditAnchor,
     AuditRecord,
     Event,
+    EventCommit,
     EventOrigin,
     EventRetention,
     EventType,

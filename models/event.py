@@ -238,6 +238,16 @@ class EventOrigin(Base):
     cause: Mapped[str | None]
 
 
+class EventCommit(Base):
+    """A transaction that records events: its deferred trigger inserts them at the commit.
+
+    The trigger deletes the row, so that other transactions never see one. The table is not logged.
+    """
+
+    __tablename__ = "event_commits"
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+
 class EventRetention(Base):
     """How far the deletion of old events of an organization is, and which ones are missing."""
 

@@ -17,7 +17,7 @@ from anyio.pytest_plugin import get_runner
 from hypothesis import HealthCheck, settings
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
-from sqlalchemy import NullPool
+from sqlalchemy import NullPool, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -36,6 +36,7 @@ from core.security import secrets
 from embedded_postgres.instance import EmbeddedPostgres
 from tests.support.initial_database import INITIAL_DATABASE
 from tests.support.preloaded_product import PRODUCT, keep_compiled_templates
+from tests.support.savepoint_session import SavepointSession
 from tests.support.secret_key import SECRET_KEY
 from tests.support.stored_world import StoredWorld
 from tests.support.tiers import skip_scale_tests
@@ -304,7 +305,10 @@ async def rolled_back(
     async with get_engine(settings.sqlalchemy_url).connect() as connection:
         outer = await connection.begin()
         transaction = async_sessionmaker(
-            connection, expire_on_commit=False, join_transaction_mode="create_savepoint"
+            connection,
+            expire_on_commit=False,
+            join_transaction_mode="create_savepoint",
+            sync_session_class=SavepointSession,
         ).begin
         try:
             yield connection, transaction
@@ -350,7 +354,9 @@ async def isolated_transaction(isolated_settings: Settings) -> AsyncIterator[Tra
 
 @pytest.fixture
 async def session(transaction: TransactionFactory) -> AsyncIterator[AsyncSession]:
+    """A session that can read the events that it records, since a test does not commit it."""
     async with transaction() as session:
+        await session.execute(text("set constraints record_events immediate"))
         yield session
 
 

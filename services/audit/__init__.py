@@ -30,8 +30,6 @@ from services.audit.queries import (
     to_export,
 )
 from services.audit.records import (
-    INSERT_ORIGINS,
-    INSERT_RECORDS,
     AccountChange,
     AuditAction,
     AuditObject,

@@ -27,22 +27,14 @@ COLUMNS = (
     "action, object_kind, object_id, object_name, cause, event_id, before, after"
 )
 
-INSERT_RECORDS = f"""
+_INSERT_RECORDS = Write(
+    text(f"""
     insert into audit_records ({COLUMNS})
     select {COLUMNS} from jsonb_populate_recordset(null::audit_records, :audit_records)
     with ordinality order by organization_id nulls first, ordinality
-"""  # noqa: S608 - the columns are constants
+""").bindparams(bindparam("audit_records", type_=JSONB))  # noqa: S608 - the columns are constants
+)
 """Inserts rows in order of their chains: a trigger locks each chain, and sets the other columns."""
-
-ORIGIN_COLUMNS = "id, actor_kind, actor_id, actor_name, credential, credential_id, address, cause"
-
-INSERT_ORIGINS = f"""
-    insert into event_origins ({ORIGIN_COLUMNS})
-    select {ORIGIN_COLUMNS} from jsonb_populate_recordset(null::event_origins, :origins)
-"""  # noqa: S608 - the columns are constants
-"""Inserts the origins of events without an audit record: see `build_origin_row`."""
-
-_INSERT_RECORDS = Write(text(INSERT_RECORDS).bindparams(bindparam("audit_records", type_=JSONB)))
 
 
 class AuditAction(StrEnum):
@@ -253,7 +245,7 @@ async def delete_expired_chains(session: AsyncSession, *, keep_days: int) -> int
 
 
 def build_insert_rows(records: Sequence[NewAuditRecord]) -> list[dict[str, Any]]:
-    """Return the rows for INSERT_RECORDS, as JSON values."""
+    """Return the rows of records, as JSON values."""
     return [
         {
             "id": str(new_id()),
@@ -272,7 +264,7 @@ def build_insert_rows(records: Sequence[NewAuditRecord]) -> list[dict[str, Any]]
 
 
 def build_origin_row(event_id: UUID, actor: Actor | None, cause: str | None) -> dict[str, Any]:
-    """Return the row for INSERT_ORIGINS of an event, as JSON values."""
+    """Return the row of `event_origins` for an event, as JSON values."""
     return {"id": str(event_id), **_build_origin(actor, cause)}
 
 

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from datetime import datetime
 from typing import Any, Never
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.audit_context import WORKER, get_audit_context
-from core.db.listen import CHANNEL
 from core.db.transactions import Write, send_pending_changes
 from models import (
     Actor,
@@ -19,7 +17,6 @@ from models import (
     AgentStatus,
     Approval,
     Board,
-    Event,
     EventType,
     Task,
     User,
@@ -31,38 +28,13 @@ from services.events.texts import TASK_CAUSES
 from services.events.types import EVENT_DEFINITIONS
 from services.hooks import Hook
 
-_INSERT_EVENTS = Write(
-    text(f"""
-    with locks as materialized (
-        select pg_advisory_xact_lock(hashtextextended(chain, 0))
-        from unnest(cast(:chains as text[])) as chain
-    ),
-    notified as materialized (
-        select pg_notify(:channel, id) from unnest(cast(:organizations as text[])) as id
-    ),
-    audited as ({audit.INSERT_RECORDS}),
-    origins as ({audit.INSERT_ORIGINS})
-    insert into activity_events (
-        id, type, organization_id, board_id, task_id, approval_id, agent_id, user_id, data,
-        created_at
-    )
-    select
-        id, type, organization_id, board_id, task_id, approval_id, agent_id, user_id, data,
-        clock_timestamp()
-    from jsonb_populate_recordset(null::activity_events, :rows) with ordinality
-    where (select count(*) from locks) > 0 and (select count(*) from notified) > 0
-    order by ordinality
-    returning seq, created_at
-""").bindparams(  # noqa: S608 - the inserted text is a constant
-        bindparam("rows", type_=JSONB),
-        bindparam("audit_records", type_=JSONB),
-        bindparam("origins", type_=JSONB),
-    )
+_RECORD_AT_COMMIT = Write(
+    select(func.record_at_commit(bindparam("given", type_=JSONB)).label("nothing"))
 )
-"""Locks the chains of the audit before the numbers (seq) are assigned.
+"""Collects events, audit records and origins, which a deferred trigger inserts at the commit.
 
-The order is the installation, then each organization by id. The trigger of the audit takes the same
-locks in the same order.
+Until then no chain is locked. The trigger locks the chain of the installation first, and then those
+of the organizations by their ids, before the numbers (seq) are assigned.
 """
 
 
@@ -103,7 +75,7 @@ class NewEvent:
 
 
 EVENTS_RECORDED: Hook[Sequence[NewEvent], Never] = Hook("EVENTS_RECORDED")
-"""Events and their audit records were inserted. Other transactions wait until the commit."""
+"""Events and their audit records will be inserted when the transaction commits."""
 
 
 async def record_event(
@@ -119,12 +91,12 @@ async def record_event(
     id: UUID | None = None,
     data: dict[str, object] | None = None,
     audit_records: Sequence[NewAuditRecord] = (),
-) -> Event:
-    """Record an event, and notify the organization's subscribers when the transaction commits.
+) -> None:
+    """Record an event, and notify the organization's subscribers, when the transaction commits.
 
-    `subject` is the affected agent if it is not the actor. Call this last in a transaction: until
-    the commit no other transaction can record events of the organization. So numbers appear in
-    order of the commits: a subscriber that has read number 7 never finds a new number 6.
+    `subject` is the affected agent if it is not the actor. Numbers appear in the order of the
+    commits: a subscriber that has read number 7 never finds a new number 6. The transaction itself
+    cannot read the event.
     """
     event = NewEvent(
         type,
@@ -137,57 +109,30 @@ async def record_event(
         id=id,
         data=data,
     )
-    await send_pending_changes(session)
-    row = event.to_row()
-    [(seq, created_at)] = await _insert_events(session, [event], [row], audit_records)
-    return Event(**row, seq=seq, created_at=created_at)
+    await record_events(session, [event], audit_records)
 
 
 async def record_events(
     session: AsyncSession,
     new_events: Sequence[NewEvent],
     audit_records: Sequence[NewAuditRecord] = (),
-) -> list[int]:
-    """Record several events, in this order, in one statement, and return their numbers.
+) -> None:
+    """Record several events, in this order, when the transaction commits. See `record_event`.
 
-    See `record_event`. The statement also adds the audit records that are derived from them, and
-    `audit_records` of the same command.
+    This adds the audit records that are derived from them, and `audit_records` of the same command.
     """
+    if not new_events and not audit_records:
+        return
     await send_pending_changes(session)  # which sets the ids of new objects
     rows = [event.to_row() for event in new_events]
-    inserted = await _insert_events(session, new_events, rows, audit_records)
-    return [seq for seq, _ in inserted]
-
-
-async def _insert_events(
-    session: AsyncSession,
-    new_events: Sequence[NewEvent],
-    rows: Sequence[Mapping[str, Any]],
-    audit_records: Sequence[NewAuditRecord],
-) -> Sequence[tuple[int, datetime]]:
-    """Insert the rows of events and their notifications; return the numbers and times."""
-    if not new_events and not audit_records:
-        return []
-    organizations = sorted({str(event.organization_id) for event in new_events})
     records = [*audit_records, *derive_records(new_events, rows)]
-    inserted = await _INSERT_EVENTS.execute(
-        session,
-        channel=CHANNEL,
-        organizations=organizations,
-        chains=_list_chains(organizations, records),
-        rows=rows,
-        audit_records=audit.build_insert_rows(records),
-        origins=derive_origins(new_events, rows),
-    )
+    given = {
+        "events": rows,
+        "audit_records": audit.build_insert_rows(records),
+        "origins": derive_origins(new_events, rows),
+    }
+    await _RECORD_AT_COMMIT.execute(session, given=given)
     await EVENTS_RECORDED.run(session, new_events)
-    return inserted
-
-
-def _list_chains(organizations: Sequence[str], records: Sequence[NewAuditRecord]) -> list[str]:
-    """Return the names of the chains to lock, in the order of their locks."""
-    chains = {record.organization_id for record in records}
-    ids = {str(id) for id in chains if id is not None}
-    return [*(["installation"] if None in chains else []), *sorted(ids.union(organizations))]
 
 
 def _id(value: Agent | Approval | Board | Task | UUID | None) -> UUID | None:

@@ -261,6 +261,7 @@ async def test_wrong_counters_are_repaired_and_logged(
     world = isolated_world
     async with isolated_transaction() as session:
         await work(session, world)
+    async with isolated_transaction() as session:
         before = await read_counts(session, world.board)
         await session.execute(update(BoardCounts).values(inbox_tasks=7))
         await session.execute(delete(EventCount))

@@ -16,6 +16,7 @@ from asyncpg.protocol import Protocol
 TRANSACTION_CONTROL = ("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", ";")
 INTROSPECTION = ("typeinfo", "set_config('jit'")
 """In the statements with which asyncpg reads types the first time that it sees them."""
+ONLY_IN_TESTS = "set constraints record_events"  # see savepoint_session.py
 ONE_TIME = ("prepare", "close_statement")
 METHODS = (
     *ONE_TIME,
@@ -38,7 +39,8 @@ class RoundTrip:
     def is_one_time(self) -> bool:
         """Whether a connection that has run the statement before does not need it."""
         is_introspection = any(word in self.statement for word in INTROSPECTION)
-        return self.method in ONE_TIME or is_introspection
+        is_of_tests = self.statement.startswith(ONLY_IN_TESTS)
+        return self.method in ONE_TIME or is_introspection or is_of_tests
 
     @property
     def is_transaction_control(self) -> bool:

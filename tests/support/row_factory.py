@@ -17,6 +17,7 @@ UNOWNED_TABLES = {
     "audit_anchors",
     "audit_records",
     "encryption_keys",
+    "event_commits",
     "first_run_links",
     "gateway_departures",
     "idempotency_keys",

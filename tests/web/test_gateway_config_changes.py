@@ -103,6 +103,7 @@ async def test_the_log_shows_each_change_with_its_difference_and_cause(
             world.worker.id,
             agents.AgentUpdate.of(heartbeat_config={"every": "1h"}),
         )
+    async with transaction() as session:
         ids = {"cause_id": (await session.scalars(select(AuditRecord.id))).one()}
         gone = {"agent_id": new_id(), "agent_name": "<b>Gone", "kind": ConfigChangeKind.REMOVED}
         gone["id"] = UUID("01900000-0000-7000-8000-000000000000")  # ids state the order
@@ -167,6 +168,7 @@ async def test_changes_of_agents_on_hidden_boards_show_no_agent(
         await agents.update_agent(
             session, world.alice_member, world.gardener.id, agents.AgentUpdate.of(name="Fern")
         )
+    async with transaction() as session:
         cause_id = (await session.scalars(select(AuditRecord.id))).one()
         session.add(make_change(gateway, world.gardener, cause_id=cause_id))
         (await session.merge(world.rita_member)).role = Role.ADMIN  # she may not read Garden
