@@ -238,9 +238,10 @@ class WebhookDeliveryWorker:
         count = await self._slots.take(organization_id, 4)
         try:
             async with self._transaction() as session:
-                claimed = await claim_deliveries(
+                found = await claim_deliveries(
                     session, self._cipher, work.endpoint_id, self._clock(), count
                 )
+            claimed = found  # a failed commit claims nothing
         finally:
             self._slots.release(organization_id, count - len(claimed))
         await asyncio.gather(*(self._send(one, organization_id) for one in claimed))

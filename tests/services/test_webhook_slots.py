@@ -1,10 +1,13 @@
 """Slow receivers of one organization do not delay the webhooks of another one."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
@@ -75,6 +78,45 @@ async def test_slow_receivers_do_not_delay_another_organization(
     await running
     assert client.slow_count == MAX_OF_ORGANIZATION
     assert claimed == MAX_OF_ORGANIZATION + 6  # what waits for a slot is not claimed
+
+
+class FailingClaims:
+    """Transactions in which the first claims fail when they are committed."""
+
+    def __init__(self, transaction: TransactionFactory, count: int) -> None:
+        self._transaction, self._left = transaction, count
+        self.failed = asyncio.Semaphore(0)  # claims so far
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[AsyncSession]:
+        async with self._transaction() as session:
+            yield session
+            is_claim = any(isinstance(row, WebhookDelivery) for row in session.dirty)
+            if self._left and is_claim:
+                self._left -= 1
+                self.failed.release()
+                raise ConnectionResetError("The connection was lost during the commit.")
+
+
+async def test_a_claim_that_is_not_committed_keeps_no_slot(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    owner, client = isolated_world.alice_member, SlowClient()
+    failing_count = MAX_OF_ORGANIZATION // 4  # each takes four slots
+    failing = FailingClaims(isolated_transaction, failing_count)
+    worker = create_worker(isolated_settings, failing.begin, client=client)
+    for number in range(failing_count):
+        await add_endpoint(isolated_transaction, owner, f"fast{number}.example", count=4)
+    await worker.start_work()
+    async with asyncio.timeout(20):
+        for _ in range(failing_count):
+            await failing.failed.acquire()
+        await add_endpoint(isolated_transaction, owner, "fast.example", count=1)
+        await worker.start_work()
+        await client.fast.acquire()
+    stop = asyncio.Event()
+    stop.set()
+    await worker.run(stop)  # ends the tasks that wait after their error
 
 
 async def test_whoever_waits_takes_no_slot_of_another_organization() -> None:
