@@ -244,7 +244,12 @@ class WebhookDeliveryWorker:
             claimed = found  # a failed commit claims nothing
         finally:
             self._slots.release(organization_id, count - len(claimed))
-        await asyncio.gather(*(self._send(one, organization_id) for one in claimed))
+        sent = (self._send(one, organization_id) for one in claimed)
+        # All of them end here: while one is sent, no second task of the endpoint starts.
+        results = await asyncio.gather(*sent, return_exceptions=True)
+        for error in results:
+            if error is not None:
+                raise error
         return bool(claimed)
 
     async def _send(self, claimed: ClaimedDelivery, organization_id: UUID) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -14,6 +15,7 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.http.outbound import OutboundClient, OutboundOutcome, OutboundRequest, OutboundResult
 from models import Member, WebhookDelivery, WebhookDeliveryState
+from services.webhook_endpoints import delivery_worker
 from services.webhook_endpoints.delivery_worker import MAX_OF_ORGANIZATION, RequestSlots
 from tests.support.webhook_receiver import create_worker
 from tests.support.webhook_rows import make_delivery, make_endpoint
@@ -117,6 +119,53 @@ async def test_a_claim_that_is_not_committed_keeps_no_slot(
     stop = asyncio.Event()
     stop.set()
     await worker.run(stop)  # ends the tasks that wait after their error
+
+
+class BrokenClient(OutboundClient):
+    """Fails at the first request, and answers no other one before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self.waits, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def send(
+        self, request: OutboundRequest, *, allows_private: bool = False
+    ) -> OutboundResult:
+        """Raise an error, or wait."""
+        self.count += 1
+        if self.count == 1:
+            raise ZeroDivisionError
+        self.waits.set()
+        await self.answers.wait()
+        return OutboundResult(OutboundOutcome.DELIVERED, 204)
+
+
+async def test_an_endpoint_is_busy_until_all_its_requests_have_ended(
+    isolated_settings: Settings,
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also if one of them fails with an error of the program."""
+    monkeypatch.setattr(delivery_worker, "ERROR_DELAY", 0)
+    client = BrokenClient()
+    worker = create_worker(isolated_settings, isolated_transaction, client=client)
+    await add_endpoint(isolated_transaction, isolated_world.alice_member, "fast.example", count=2)
+    await worker.start_work()
+    idle = asyncio.create_task(worker.wait_idle())
+    async with asyncio.timeout(20):
+        await client.waits.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not idle.done()
+        client.answers.set()
+        await idle
+    async with isolated_transaction() as session:
+        states = await session.scalars(
+            select(WebhookDelivery.state).order_by(WebhookDelivery.number)
+        )
+        assert set(states) == {WebhookDeliveryState.PENDING, WebhookDeliveryState.DELIVERED}
 
 
 async def test_whoever_waits_takes_no_slot_of_another_organization() -> None:
