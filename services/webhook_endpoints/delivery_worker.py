@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
-from core.db.engine import TransactionFactory
+from core.db.engine import TransactionFactory, is_temporary_error
 from core.db.listen import PostgresListener
 from core.db.reads import Query, ReadFactory
 from core.errors import Conflict
@@ -188,7 +188,8 @@ class WebhookDeliveryWorker:
         try:
             work = await self.start_work()
         except Exception as error:
-            log.warning("Webhooks cannot be delivered now: %r", error)
+            is_fault = not is_temporary_error(error)
+            log.warning("Webhooks cannot be delivered now: %r", error, exc_info=is_fault)
             return ERROR_DELAY, topics
         due = [one.due_at for one in work if one.due_at and one.endpoint_id not in self._tasks]
         delay = (min(due) - self._clock()).total_seconds() if due else POLL_INTERVAL

@@ -168,6 +168,27 @@ async def test_an_endpoint_is_busy_until_all_its_requests_have_ended(
         assert set(states) == {WebhookDeliveryState.PENDING, WebhookDeliveryState.DELIVERED}
 
 
+@pytest.mark.parametrize(
+    ("error", "has_traceback"), [(ZeroDivisionError(), True), (ConnectionRefusedError(), False)]
+)
+async def test_an_error_of_the_program_is_logged_with_its_place(
+    settings: Settings, caplog: pytest.LogCaptureFixture, error: Exception, has_traceback: bool
+) -> None:
+    """An outage of the database is not."""
+    stop = asyncio.Event()
+
+    @asynccontextmanager
+    async def fail() -> AsyncGenerator[AsyncSession]:
+        stop.set()
+        raise error
+        yield
+
+    await create_worker(settings, fail).run(stop)
+    [record] = caplog.records
+    assert record.message.startswith("Webhooks cannot be delivered now: ")
+    assert bool(record.exc_info) is has_traceback
+
+
 async def test_whoever_waits_takes_no_slot_of_another_organization() -> None:
     slow, fast = uuid4(), uuid4()
     slots = RequestSlots(total=3, of_organization=2)
