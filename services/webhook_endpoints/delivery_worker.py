@@ -102,8 +102,8 @@ class ClaimedDelivery:
     error: OutboundResult | None = None
 
 
-class RequestSlots:
-    """Slots for the requests that one process sends at a time.
+class DeliverySlots:
+    """Slots for the deliveries that one process sends at a time.
 
     A slot is taken before a delivery is claimed, so that a claim cannot end while its request
     waits. An organization has a part of the slots: receivers that do not answer delay only their
@@ -158,7 +158,7 @@ class WebhookDeliveryWorker:
         self._open_read = open_read
         self._listener = listener
         self._wake_up = asyncio.Event()
-        self._slots = RequestSlots()
+        self._slots = DeliverySlots()
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -16,7 +16,7 @@ from core.db.engine import TransactionFactory
 from core.http.outbound import OutboundClient, OutboundOutcome, OutboundRequest, OutboundResult
 from models import Member, WebhookDelivery, WebhookDeliveryState
 from services.webhook_endpoints import delivery_worker
-from services.webhook_endpoints.delivery_worker import MAX_OF_ORGANIZATION, RequestSlots
+from services.webhook_endpoints.delivery_worker import MAX_OF_ORGANIZATION, DeliverySlots
 from tests.support.webhook_receiver import create_worker
 from tests.support.webhook_rows import make_delivery, make_endpoint
 from tests.support.world import World
@@ -191,7 +191,7 @@ async def test_an_error_of_the_program_is_logged_with_its_place(
 
 async def test_whoever_waits_takes_no_slot_of_another_organization() -> None:
     slow, fast = uuid4(), uuid4()
-    slots = RequestSlots(total=3, of_organization=2)
+    slots = DeliverySlots(total=3, of_organization=2)
     assert await slots.take(slow, 4) == 2
     waiting = asyncio.create_task(slots.take(slow, 4))
     await asyncio.sleep(0)
