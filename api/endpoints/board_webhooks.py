@@ -256,12 +256,14 @@ async def ingest_board_webhook(
     address = get_client_ip(request, settings.trusted_proxies)
     limit, place = request.state.rate_limits.webhooks, f"address {rate_limit_network(address)}"
     webhook: BoardWebhook | None = None
+    is_counted = False
     try:
         async with open_reader(request) as reader:
             webhook = await board_webhooks.get_public_webhook(reader, board_id, webhook_id)
         delivery = WebhookRequest(dict(request.headers), b"", address)
         board_webhooks.check_headers(webhook, delivery, context.secret_cipher)
         if board_webhooks.is_unsigned_allowed(webhook, delivery):
+            is_counted = True
             await limit.hit(place)
         body = await read_body(request, settings.webhook_max_payload_bytes)
         delivery = board_webhooks.verify_request(
@@ -270,7 +272,8 @@ async def ingest_board_webhook(
     except AppError as error:
         if webhook is not None:
             await _record_rejection(context, webhook, error.code)
-        await limit.hit(place)
+        if not is_counted:
+            await limit.hit(place)
         raise
     try:
         async with (

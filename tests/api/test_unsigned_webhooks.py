@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 from starlette.types import ASGIApp
 
+from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from core.errors import Forbidden
 from core.fields import MAX_TEXT_LENGTH
@@ -305,6 +306,18 @@ async def test_unsigned_payloads_of_an_address_are_limited(
     assert (await send_unsigned(client_at(app, "192.0.2.2"), path))[0] == 202
     [stored] = await read_all(transaction, BoardWebhook)
     assert stored.last_rejection == "rate_limited"
+
+
+async def test_a_refused_unsigned_payload_counts_once(
+    settings: Settings, transaction: TransactionFactory, world: World
+) -> None:
+    hook = make_webhook(world.board, allows_unsigned=True, enabled=False)
+    async with transaction() as session:
+        session.add(hook)
+    client = client_at(build_app_on(settings, transaction), "192.0.2.1")
+    path = f"/boards/{hook.board_id}/webhooks/{hook.id}"
+    statuses = [(await send_unsigned(client, path))[0] for _ in range(LIMIT + 5)]
+    assert statuses == [410] * LIMIT + [429] * 5
 
 
 async def test_an_unsigned_delivery_suppresses_no_signed_one_with_its_id(
