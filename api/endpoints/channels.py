@@ -12,6 +12,7 @@ from api.framework.fields import Ok, RequestModel, ResponseModel, Timestamp
 from api.framework.operation import (
     USER,
     Operation,
+    counts_first,
     error_responses,
     reads_only,
     without_transaction,
@@ -196,16 +197,13 @@ async def list_channel_deliveries(
     return Encoded(fields)
 
 
-@without_transaction
+@counts_first(RequestContext.count_own_message)
 @error_responses(409)
 async def replay_channel_delivery(
-    context: RequestContext, member: Member, channel_id: UUID, delivery_id: UUID
+    context: RequestContext, channel: NotificationChannel, delivery_id: UUID
 ) -> Ok:
     """Send a message that failed again, unless it was read or resolved meanwhile."""
-    await context.count_own_message()
-    async with context.transaction() as session:
-        channel = await channels.lock_channel(session, member, channel_id)
-        await channels.send_again(session, channel, delivery_id)
+    await channels.send_again(context.session, channel, delivery_id)
     return Ok()
 
 

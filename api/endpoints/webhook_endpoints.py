@@ -1,5 +1,6 @@
 """Outgoing webhooks of an organization, and the log of their deliveries. For admins."""
 
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from api.framework.fields import (
 from api.framework.operation import (
     USER,
     Operation,
+    counts_first,
     error_responses,
     reads_only,
     without_transaction,
@@ -225,32 +227,32 @@ async def rotate_webhook_secret(
     return WebhookSecret(secret=secret, previous_secret_expires_at=expires_at)
 
 
-@without_transaction
+async def _count_message(context: RequestContext) -> None:
+    """Count what an admin sends by hand. Raises Forbidden and TooMany."""
+    async with context.transaction() as session:
+        loaded = await admin_membership(replace(context, open_source=session), {})
+    await context.count_manual_message(loaded["member"].organization_id)
+
+
+@counts_first(_count_message)
 @error_responses(403, 409)
 async def send_webhook_test(
-    context: RequestContext, member: Member, webhook_id: UUID
+    context: RequestContext, found: WebhookEndpoint
 ) -> Encoded[WebhookDeliveryRead]:
     """Send a request of the type `webhook.test`, once. Its result is in the log."""
-    await context.count_manual_message(member.organization_id)
-    async with context.transaction() as session:
-        endpoint = await webhook_endpoints.lock_endpoint(session, member, webhook_id)
-        delivery = await webhook_endpoints.create_test_delivery(session, endpoint)
+    delivery = await webhook_endpoints.create_test_delivery(context.session, found)
     return Encoded(encode_delivery(delivery))
 
 
-@without_transaction
+@counts_first(_count_message)
 @error_responses(403, 409)
 async def replay_webhook_period(
-    context: RequestContext, member: Member, webhook_id: UUID, body: WebhookPeriod
+    context: RequestContext, found: WebhookEndpoint, body: WebhookPeriod
 ) -> WebhookReplay:
     """Send the events of a period that were not delivered, also those of a pause."""
-    await context.count_manual_message(member.organization_id)
-    base_url = context.settings.base_url
-    async with context.transaction() as session:
-        endpoint = await webhook_endpoints.lock_endpoint(session, member, webhook_id)
-        count = await webhook_endpoints.replay_period(
-            session, endpoint, body.since, body.until, base_url
-        )
+    count = await webhook_endpoints.replay_period(
+        context.session, found, body.since, body.until, context.settings.base_url
+    )
     return WebhookReplay(count=count)
 
 
@@ -284,17 +286,14 @@ async def get_webhook_delivery(
     )
 
 
-@without_transaction
+@counts_first(_count_message)
 @error_responses(403, 409)
 async def replay_webhook_delivery(
-    context: RequestContext, member: Member, webhook_id: UUID, delivery_id: UUID
+    context: RequestContext, found: WebhookEndpoint, delivery_id: UUID
 ) -> Encoded[WebhookDeliveryRead]:
     """Send a delivery again, with the same `webhook-id`."""
-    await context.count_manual_message(member.organization_id)
-    async with context.transaction() as session:
-        endpoint = await webhook_endpoints.lock_endpoint(session, member, webhook_id)
-        delivery = await webhook_endpoints.get_delivery(session, endpoint, delivery_id)
-        await webhook_endpoints.replay_delivery(session, endpoint, delivery)
+    delivery = await webhook_endpoints.get_delivery(context.session, found, delivery_id)
+    await webhook_endpoints.replay_delivery(context.session, found, delivery)
     return Encoded(encode_delivery(delivery))
 
 
@@ -313,9 +312,9 @@ OPERATIONS = [
     Operation("PATCH", WEBHOOK, update_webhook, USER, TAGS, LOCKED),
     Operation("DELETE", WEBHOOK, delete_webhook, USER, TAGS, LOCKED),
     Operation("POST", f"{WEBHOOK}/secret-rotations", rotate_webhook_secret, USER, TAGS, LOCKED),
-    Operation("POST", f"{WEBHOOK}/tests", send_webhook_test, USER, TAGS, LOADED),
-    Operation("POST", f"{WEBHOOK}/replays", replay_webhook_period, USER, TAGS, LOADED),
+    Operation("POST", f"{WEBHOOK}/tests", send_webhook_test, USER, TAGS, LOCKED),
+    Operation("POST", f"{WEBHOOK}/replays", replay_webhook_period, USER, TAGS, LOCKED),
     Operation("GET", DELIVERIES, list_webhook_deliveries, USER, TAGS, LOADED),
     Operation("GET", DELIVERY, get_webhook_delivery, USER, TAGS, LOADED),
-    Operation("POST", f"{DELIVERY}/replays", replay_webhook_delivery, USER, TAGS, LOADED),
+    Operation("POST", f"{DELIVERY}/replays", replay_webhook_delivery, USER, TAGS, LOCKED),
 ]

@@ -59,6 +59,21 @@ def without_transaction(handler: Handler) -> Handler:
     return handler
 
 
+def counts_first(
+    count: Callable[[RequestContext], Awaitable[None]],
+) -> Callable[[Handler], Handler]:
+    """Mark a handler with what counts its requests before their transaction: a count may wait.
+
+    `count` raises TooMany. It also counts a request that repeats its Idempotency-Key.
+    """
+
+    def mark(handler: Handler) -> Handler:
+        vars(handler).update(count_request=count)
+        return handler
+
+    return mark
+
+
 def error_responses(*statuses: int) -> Callable[[Handler], Handler]:
     """Mark a handler with the error statuses of its rules, for the OpenAPI document."""
 
@@ -279,6 +294,8 @@ class Operation:
                 lambda: self._run_without_transaction(context, path, body),
                 check_access,
             )
+        if count := getattr(self.handler, "count_request", None):
+            await count(context)
         async with open_transaction(request) as session:
             transaction_context = replace(context, open_source=session)
             result = await run_idempotent(

@@ -1,7 +1,8 @@
 """What people send by hand is counted before the transaction, because a count may wait."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import httpx2
 import pytest
@@ -84,3 +85,44 @@ async def test_a_message_by_hand_is_counted_before_its_transaction(
             client.cookies.set(SESSION_COOKIE, cookie_secret(world.alice))
             await client.post(address, data=days, headers={"Sec-Fetch-Site": "same-origin"})
     assert opened.at_claims == [0]
+
+
+class InterruptedTransactions:
+    """Interrupts the request after the given number of commits, as a lost connection does."""
+
+    def __init__(self, transaction: TransactionFactory) -> None:
+        self._transaction = transaction
+        self.left = -1  # commits until then; negative: it is not interrupted
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[AsyncSession]:
+        async with self._transaction() as session:
+            yield session
+        self.left -= 1
+        if self.left == 0:
+            raise asyncio.CancelledError
+
+
+async def test_a_repeated_request_sends_once_wherever_the_first_was_interrupted(
+    settings: Settings, transaction: TransactionFactory, world: World
+) -> None:
+    opened = InterruptedTransactions(transaction)
+    app = build_app_on(settings, opened.begin)
+    token = {"Authorization": f"Bearer {token_secret(world.alice)}"}
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="http://mission.test", headers=token
+    ) as client:
+        made = await client.post("/api/v1/webhooks", json=WEBHOOK)
+        log = f"/api/v1/webhooks/{made.json()['id']}"
+        commits, is_interrupted = 0, True
+        while is_interrupted:
+            commits += 1
+            key = {"Idempotency-Key": f"test {commits}"}
+            opened.left = commits
+            with suppress(asyncio.CancelledError):
+                await client.post(f"{log}/tests", headers=key)
+                is_interrupted = False
+            opened.left = -1
+            assert (await client.post(f"{log}/tests", headers=key)).status_code == 200
+            assert (await client.get(f"{log}/deliveries")).json()["total"] == commits
+    assert commits > 2
