@@ -190,7 +190,8 @@ async def update_board_webhook(
 ) -> Encoded[BoardWebhookSaved]:
     """Change an incoming webhook, or replace its secret.
 
-    Only an admin of the organization changes `allows_unsigned`.
+    Only an admin of the organization changes `allows_unsigned`, and a webhook that allows unsigned
+    payloads. Others can set `enabled` of it to false, and replace its secret.
     """
     saved = await board_webhooks.update_webhook(
         context.session, context.user, board, webhook_id, body, context.secret_cipher

@@ -15,6 +15,7 @@ from services.board_webhooks.commands import (
     create_webhook,
     delete_webhook,
     has_short_secret,
+    may_change_webhook,
     update_webhook,
 )
 from services.board_webhooks.delivery import (

@@ -29,6 +29,7 @@ from models import (
 from services import boards, events, rows
 from services.board_webhooks.actions import build_event, check_action
 from services.board_webhooks.queries import MAX_WEBHOOKS, lock_webhook
+from services.boards import BoardPermissions
 from services.payload_templates import MAX_TEMPLATE_LENGTH, Operator, PayloadTemplate
 
 MIN_SECRET_LENGTH = 16  # characters; older secrets may be shorter
@@ -152,7 +153,8 @@ class BoardWebhookUpdate(BoardWebhookCreate, Patch):
         bool,
         Field(
             description="`true`: payloads without a signature are accepted, so everybody who knows"
-            " the address can send. Only admins change this."
+            " the address can send. Only admins change this, and while it is true, all that the"
+            " payloads do: others can only disable the webhook, replace its secret or delete it."
         ),
     ] = NOT_SENT
 
@@ -194,6 +196,15 @@ async def create_webhook(
     return SavedWebhook(webhook, None if given else secret)
 
 
+def may_change_webhook(permissions: BoardPermissions, webhook: BoardWebhook) -> bool:
+    """Return whether a user who may change its board may change what a webhook does.
+
+    An admin has accepted unsigned payloads for what they did then, so only an admin changes that.
+    Others can always disable the webhook, replace its secret and delete it.
+    """
+    return permissions.is_admin or not webhook.allows_unsigned
+
+
 async def update_webhook(
     session: AsyncSession,
     user: User,
@@ -217,9 +228,14 @@ async def update_webhook(
         for name in RECORDED_FIELDS
         if name in given and given[name] != getattr(webhook, name)
     }
-    if "action" in new and webhook.allows_unsigned:
-        reason = N_("Only an admin of the organization can change what unsigned payloads do.")
-        await _check_admin(session, user, board, reason)
+    if new and new != {"enabled": False}:
+        permissions = await boards.get_board_permissions(session, user, board.id)
+        if not may_change_webhook(permissions, webhook):
+            reason = N_(
+                "Only an admin can change a webhook that accepts unsigned payloads. Others can turn"
+                " it off, replace its secret or delete it."
+            )
+            raise Forbidden("admin_required", reason)
     before = {name: getattr(webhook, name) for name in new}
     for name, value in new.items():
         setattr(webhook, name, value)
@@ -244,8 +260,12 @@ async def update_webhook(
         )
     allows_unsigned = given.get("allows_unsigned", webhook.allows_unsigned)
     if allows_unsigned != webhook.allows_unsigned:
-        reason = N_("Only an admin of the organization can allow unsigned payloads, or end that.")
-        await _check_admin(session, user, board, reason)
+        permissions = await boards.get_board_permissions(session, user, board.id)
+        if not permissions.is_admin:
+            reason = N_(
+                "Only an admin of the organization can allow unsigned payloads, or end that."
+            )
+            raise Forbidden("admin_required", reason)
         webhook.allows_unsigned = allows_unsigned
         type = (
             EventType.BOARD_WEBHOOK_UNSIGNED_ALLOWED
@@ -299,13 +319,6 @@ def _encrypt(cipher: SecretCipher, webhook_id: UUID, secret: str) -> str:
 
 def _secret_context(webhook_id: UUID) -> str:
     return build_encryption_context(BoardWebhook.encrypted_secret, id=webhook_id)
-
-
-async def _check_admin(session: AsyncSession, user: User, board: Board, reason: str) -> None:
-    """Raise Forbidden unless a user who may change a board is an admin of its organization."""
-    permissions = await boards.get_board_permissions(session, user, board.id)
-    if not permissions.is_admin:
-        raise Forbidden("admin_required", reason)
 
 
 async def _check_agent(session: AsyncSession, board: Board, agent_id: UUID | None) -> None:

@@ -134,10 +134,10 @@ async def test_a_member_can_send_a_webhook_back_as_it_was_read(
     alice: Client, bob: Client, path: str
 ) -> None:
     await alice.patch(path, json=ALLOWED)
-    whole = (await bob.get(path)).json() | {"description": "Other"}
+    whole = (await bob.get(path)).json() | {"enabled": False}
     saved = await bob.patch(path, json=whole)
     assert saved.status_code == 200
-    assert (saved.json()["description"], saved.json()["allows_unsigned"]) == ("Other", True)
+    assert (saved.json()["enabled"], saved.json()["allows_unsigned"]) == (False, True)
 
 
 async def test_the_audit_has_who_allowed_unsigned_payloads_and_who_ended_that(
@@ -374,13 +374,36 @@ async def test_the_largest_unsigned_payload_is_received_and_a_larger_one_rejecte
     assert WEBHOOK_SECRET not in page.text
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"action": WebhookAction.FORGE},
+        {"description": "Delete all tasks."},
+        {"agent_id": None},
+        {"signature_header": "X-Other"},
+        {"template": {"title": "Other"}},
+    ],
+)
 async def test_only_an_admin_changes_what_unsigned_payloads_do(
+    alice: Client, bob: Client, path: str, change: dict[str, Any]
+) -> None:
+    await alice.patch(path, json=ALLOWED)
+    refused = await bob.patch(path, json=change)
+    assert (refused.status_code, refused.json()["code"]) == (403, "admin_required")
+    assert (await alice.patch(path, json=change)).status_code == 200
+    await alice.patch(path, json=ENDED)
+    assert (await bob.patch(path, json={"description": "Triage it."})).status_code == 200
+
+
+async def test_others_end_what_unsigned_payloads_do_and_replace_the_secret(
     alice: Client, bob: Client, path: str
 ) -> None:
     await alice.patch(path, json=ALLOWED)
-    other = {"action": WebhookAction.FORGE}
-    refused = await bob.patch(path, json=other)
+    saved = await bob.patch(path, json={"enabled": False, "secret": None})
+    assert saved.json()["generated_secret"]
+    assert saved.json()["enabled"] is False
+    assert (await bob.patch(path, json={"ends_previous_secret": True})).status_code == 200
+    refused = await bob.patch(path, json={"enabled": True})
     assert (refused.status_code, refused.json()["code"]) == (403, "admin_required")
-    assert (await alice.patch(path, json=other)).json()["action"] == WebhookAction.FORGE
-    await alice.patch(path, json=ENDED)
-    assert (await bob.patch(path, json={"action": WebhookAction.NOTIFY})).status_code == 200
+    assert (await alice.patch(path, json={"enabled": True})).status_code == 200
+    assert (await bob.delete(path)).status_code == 200

@@ -267,7 +267,7 @@ async def test_an_admin_allows_unsigned_payloads_after_a_warning(
     # A form that was opened before does not end it.
     shown = [f"shown.{name}" for name in ("description", "agent_id", "enabled")]
     fields = {name: hidden(shown_to_bob, name) for name in shown}
-    fields |= {"description": "Other", "agent_id": str(world.worker.id), "enabled": "true"}
+    fields |= {"description": hook.description, "agent_id": str(hook.agent_id)}
     assert (await bob.post(f"{path}/edit", data=fields)).status_code == 303
     async with transaction() as session:
         payloads = [make_webhook_payload(hook, is_signed=signed) for signed in (False, True)]
@@ -285,6 +285,36 @@ async def test_an_admin_allows_unsigned_payloads_after_a_warning(
         page = (await alice.get(address)).text
         assert badge not in page
         assert warning not in page
+
+
+async def test_others_only_turn_off_a_webhook_that_accepts_unsigned_payloads(
+    alice: httpx2.AsyncClient,
+    bob: httpx2.AsyncClient,
+    transaction: TransactionFactory,
+    world: World,
+) -> None:
+    hook, path = await add_webhook(transaction, world, allows_unsigned=True)
+    note, field, switch = (
+        "Only an admin can change a webhook",
+        'name="description"',
+        'name="enabled"',
+    )
+    form = (await bob.get(f"{path}/edit")).text
+    assert [text in form for text in (note, field, switch)] == [True, False, True]
+    of_admin = (await alice.get(f"{path}/edit")).text
+    assert [text in of_admin for text in (note, field, switch)] == [False, True, True]
+    action = (await bob.get(f"{path}/action")).text
+    assert [text in action for text in (note, 'value="save"')] == [True, False]
+    refused = await bob.post(f"{path}/action", data={"do": "save", "action": "forge"})
+    assert refused.status_code == 403
+
+    shown = {"shown.enabled": hidden(form, "shown.enabled")}
+    assert (await bob.post(f"{path}/edit", data=shown)).status_code == 303
+
+    [saved] = await load_webhooks(transaction)
+    assert (saved.enabled, saved.description) == (False, hook.description)
+    form = (await bob.get(f"{path}/edit")).text
+    assert [text in form for text in (note, field, switch)] == [True, False, False]
 
 
 async def test_only_writers_of_the_board_change_webhooks(

@@ -223,6 +223,7 @@ async def _render_action(request: Request, form: forms.Form) -> Response:
         board=access.board,
         webhook=webhook,
         path=page_path(access.board, webhook),
+        may_change=board_webhooks.may_change_webhook(access, webhook),
         actions=list_actions(),
         operators=[(one.value, translate(text)) for one, text in OPERATORS.items()],
         formatted=await format_texts([task.description] if task else ()),

@@ -228,6 +228,7 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         chosen = await load_chosen(source, member, kind, "agent_id", form, [agent_id])
     edited = list_edited_fields(BoardWebhookUpdate, webhook) if webhook else []
     initial = edited or [EditedField("agent_id", "", agent_id)]
+    may_change = webhook is None or board_webhooks.may_change_webhook(access, webhook)
     return render_page(
         request,
         "board_webhooks/edit.html" if webhook else "board_webhooks/new.html",
@@ -244,9 +245,10 @@ async def _render_form(request: Request, form: forms.Form) -> Response:
         has_agents=first is not None,
         has_lead=lead is not None,
         is_admin=access.is_admin,
+        may_change=may_change,
         has_short_secret=bool(webhook)
         and board_webhooks.has_short_secret(webhook, _cipher(request)),
-        shown={one.name: one.value for one in edited},
+        shown={one.name: one.value for one in edited if may_change or one.name == "enabled"},
     )
 
 
