@@ -455,7 +455,8 @@ async def send_again(
 ) -> None:
     """Do with a payload of a locked board what its webhook does now: another message, or a task.
 
-    Raises NotFound, and Conflict if the board has no agent for it, or it already has a task.
+    Raises NotFound, and Conflict if the board has no agent for it, if it already has a task, or if
+    its webhook sends no message about it.
     """
     webhook = await lock_webhook(session, board, webhook_id)
     payload = await lock_payload(session, webhook, payload_id)
@@ -468,7 +469,9 @@ async def send_again(
         return
     is_message = webhook.action is WebhookAction.MESSAGE
     message = build_message(webhook, payload) if is_message else ""
-    text = build_text(board, webhook, payload, base_url, message=message or "")
+    if message is None:
+        raise Conflict("payload_ignored", N_("The condition of the template is not met."))
+    text = build_text(board, webhook, payload, base_url, message=message)
     recipient = await _find_recipient(session, webhook, now())
     if recipient is None:
         raise Conflict(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from models import BoardWebhook, PayloadState, Task, WebhookAction, WebhookPayload
+from models import BoardWebhook, Message, PayloadState, Task, WebhookAction, WebhookPayload
 from tests.support import forge_payloads as payloads
 from tests.support.board_rows import make_custom_field, make_webhook, make_webhook_payload
 from tests.support.forge_payloads import github_headers
@@ -212,6 +212,22 @@ async def test_a_payload_that_failed_is_processed_again(bob, transaction, webhoo
     assert re.search(r'href="/boards/[^"]+/tasks/[^"]+">Open the task', shown)
     assert (await bob.post(f"{page}/messages", data={})).status_code == 409
     assert await count_tasks(transaction) == 1
+
+
+async def test_a_payload_that_fails_the_condition_is_not_sent_again(
+    bob, transaction, webhook, path
+) -> None:
+    template = {"message": "Look.", "condition_path": "alert.level", "condition_value": "low"}
+    form = TASK | {"do": "save", "action": "message"} | template
+    assert (await bob.post(f"{path}/action", data=form)).status_code == 303
+    payload = await add_payload(transaction, webhook)
+
+    refused = await bob.post(f"{path}/payloads/{payload.id}/messages", data={})
+
+    assert refused.status_code == 409
+    assert "The condition of the template is not met." in refused.text
+    async with transaction() as session:
+        assert await session.scalar(select(func.count()).select_from(Message)) == 0
 
 
 async def test_an_ignored_payload_shows_its_reason(bob, transaction, webhook, path) -> None:
