@@ -27,6 +27,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from core.clock import now
 from core.db.reads import Query, Source
@@ -146,16 +147,36 @@ def _select_recipient() -> Select[*tuple[Any, ...]]:
     )
 
 
-RECIPIENT: Query[Recipient] = Query(_select_recipient(), Recipient._make)
-QUEUES: Query[tuple[UUID, UUID]] = Query(
-    select(BoardWebhook.board_id, BoardWebhook.id)
-    .where(
-        select(WebhookPayload.id)
-        .where(WebhookPayload.webhook_id == BoardWebhook.id, WebhookPayload.is_queued)
-        .exists()
+def _select_queues() -> Select[UUID, UUID]:
+    """Select the webhooks with queued payloads, in the order of their last messages.
+
+    The last payload that was sent is the newest one before those that are queued.
+    """
+    sent, queued = aliased(WebhookPayload), aliased(WebhookPayload)
+    of_webhook = (queued.webhook_id == BoardWebhook.id) & queued.is_queued
+    oldest = select(func.min(queued.received_at)).where(of_webhook).correlate(BoardWebhook)
+    last_id = (
+        select(sent.message_id)
+        .where(
+            sent.webhook_id == BoardWebhook.id,
+            sent.received_at <= oldest.scalar_subquery(),
+            sent.message_id.is_not(None),
+        )
+        .order_by(sent.received_at.desc())
+        .limit(1)
+        .correlate(BoardWebhook)
+        .scalar_subquery()
     )
-    .order_by(BoardWebhook.id)
-)
+    last_at = select(Message.created_at).where(Message.id == last_id).scalar_subquery()
+    return (
+        select(BoardWebhook.board_id, BoardWebhook.id)
+        .where(select(queued.id).where(of_webhook).exists())
+        .order_by(last_at.nulls_first(), BoardWebhook.id)
+    )
+
+
+RECIPIENT: Query[Recipient] = Query(_select_recipient(), Recipient._make)
+QUEUES: Query[tuple[UUID, UUID]] = Query(_select_queues())
 
 
 def is_unsigned_allowed(webhook: BoardWebhook, request: WebhookRequest) -> bool:
@@ -351,7 +372,10 @@ async def _inform_agent(
 
 
 async def list_queues(source: Source) -> Sequence[tuple[UUID, UUID]]:
-    """Return the ids of the webhooks with queued payloads, each after that of its board."""
+    """Return the ids of the webhooks with queued payloads, each after that of its board.
+
+    Webhooks of the same agent take turns: the one whose last message is oldest is the first.
+    """
     return await QUEUES.fetch(source)
 
 
@@ -360,7 +384,8 @@ async def send_queued_payloads(
 ) -> bool:
     """Send the oldest queued payloads of a webhook in one message, if its agent can get one now.
 
-    Return whether a message was sent, so that the next one can follow.
+    Return whether payloads have left the queue, so that the next ones can follow: those that the
+    template excludes by now are in no message.
     """
     try:
         board, webhook = await lock_for_delivery(session, board_id, webhook_id)

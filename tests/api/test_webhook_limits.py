@@ -33,7 +33,7 @@ from services.board_webhooks import delivery
 from tests.contract.test_board_webhooks import send, sign
 from tests.support.api_fixtures import Client
 from tests.support.app_on_transactions import build_app_on
-from tests.support.board_rows import make_webhook
+from tests.support.board_rows import make_webhook, make_webhook_payload
 from tests.support.forge_payloads import github_headers, github_issue
 from tests.support.round_trips import record_round_trips
 from tests.support.tiers import repetition
@@ -42,6 +42,7 @@ from worker.periodic import PeriodicTasks
 
 LIMIT = 60  # rejected requests of an address in a minute
 BURST = 600
+DAY = timedelta(days=1)
 BASE_URL = "http://mission.test"
 FORGED = {"X-Hub-Signature-256": sign(b"other")}
 
@@ -257,6 +258,42 @@ async def test_several_workers_send_each_waiting_payload_once(
     worker = PeriodicTasks(isolated_settings, isolated_transaction, isolated_transaction)
     await asyncio.gather(*(worker.send_webhook_payloads() for _ in range(4)))
     assert await count(isolated_transaction, Message.id) == 3
+    assert await count(isolated_transaction, WebhookPayload.id, WebhookPayload.is_queued) == 0
+
+
+async def test_a_flood_to_one_webhook_does_not_hold_up_another_of_its_agent(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    transaction = isolated_transaction
+    flooded, other = [await add_webhook(transaction, isolated_world) for _ in range(2)]
+    await fill_queue(transaction, flooded, 50 * 4 * delivery.MAX_UNSENT)
+    await fill_queue(transaction, other, 60)
+    worker = PeriodicTasks(isolated_settings, transaction, transaction)
+    orders = []
+    for _ in range(3):
+        async with transaction() as session:
+            orders.append([id for _, id in await board_webhooks.list_queues(session)])
+        await worker.send_webhook_payloads()
+        async with transaction() as session:
+            await session.execute(update(Message).values(state=MessageState.ACKNOWLEDGED))
+            await session.execute(update(Message).values(created_at=Message.created_at - DAY))
+    assert orders == [[flooded.id, other.id], [other.id, flooded.id], [flooded.id]]
+
+
+async def test_payloads_that_a_template_excludes_hold_up_no_others(
+    isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """The template was changed while they were waiting."""
+    template = {"message": "Look.", "condition_path": "state", "condition_value": "failed"}
+    fields = {"action": WebhookAction.MESSAGE, "template": template}
+    hook = await add_webhook(isolated_transaction, isolated_world, **fields)
+    await fill_queue(isolated_transaction, hook, 60)
+    failed = make_webhook_payload(hook, payload={"state": "failed"}, is_queued=True)
+    async with isolated_transaction() as session:
+        session.add(failed)
+    worker = PeriodicTasks(isolated_settings, isolated_transaction, isolated_transaction)
+    await worker.send_webhook_payloads()
+    assert await count(isolated_transaction, Message.id) == 1
     assert await count(isolated_transaction, WebhookPayload.id, WebhookPayload.is_queued) == 0
 
 
