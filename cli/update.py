@@ -24,6 +24,7 @@ from cli.command import (
     create_parser,
     load_settings,
     print_line,
+    repeat_data_option,
     run_as_script,
     run_command,
 )
@@ -183,7 +184,14 @@ class Update:
                 f"Release {VERSION} is installed again. Other servers use the database, so it stays"
                 f" at version {state.revision}, which both releases can use."
             )
-        self._run_command("restore", str(self.backup), "--yes")
+        try:
+            self._run_command("restore", str(self.backup), "--yes")
+        except CommandError as error:
+            return (
+                f"{error} Release {VERSION} is installed again, but the database is at version"
+                f" {state.revision}. To have it as it was, stop Mission Control and call {COMMAND}"
+                f" restore {self.backup}{repeat_data_option(self.settings)}"
+            )
         return f"Release {VERSION} is installed again, and the database is as it was."
 
     def _read_state(self) -> DatabaseState:

@@ -297,6 +297,26 @@ def test_a_killed_update_leads_back_and_can_be_repeated(
 
 
 @repetition
+def test_a_failed_update_says_what_to_do_if_the_restore_fails(
+    repository: ReleaseRepository, checkout: Checkout
+) -> None:
+    """The release before the update uses the migrated database."""
+    with checkout.serve() as api:
+        failed = checkout.start_update(f"v{WAITING}")
+        (repository.folder.parent / "reached").read_text()  # it is in the second migration
+        backup = checkout.data / f"before-v{WAITING}.dump"
+        backup.write_text("damaged")
+        os.killpg(failed.pid, signal.SIGINT)
+        _, errors = failed.communicate(timeout=TIMEOUT)
+        assert failed.returncode == 1
+        assert "The update was interrupted.\nThe step restore has failed: see above." in errors
+        assert f"restore {backup} --data {checkout.data}" in errors
+        checkout.wait_until_ready()
+        assert (checkout.get_version(), list_board_names(api)) == (VERSION, ["Kept"])
+        assert checkout.query("select version_num from alembic_version") == "next1"
+
+
+@repetition
 def test_a_failed_update_keeps_what_other_servers_wrote(
     repository: ReleaseRepository, checkout: Checkout
 ) -> None:
