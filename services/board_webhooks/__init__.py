@@ -2,6 +2,7 @@
 
 from services.board_webhooks.actions import (
     CONDITION_FAILED,
+    UNSIGNED_SUFFIX,
     build_payload_data,
     build_task,
     read_template,

@@ -42,6 +42,7 @@ from services.payload_templates import (
 
 TASK_ACTIONS = (WebhookAction.TASK, WebhookAction.FORGE)
 CONDITION_FAILED = "condition_failed"  # reason of an ignored payload
+UNSIGNED_SUFFIX = " (unsigned)"  # of the name of an author; agents read it, and pages translate it
 UNSIGNED_PREFACE = (
     "The webhook received this without a signature: anybody who knows its address may have sent it."
     "\n\n"
@@ -57,7 +58,7 @@ def name_webhook(webhook: BoardWebhook) -> str:
 
 def name_source(webhook: BoardWebhook, payload: WebhookPayload) -> str:
     """Return the name of a webhook as the author of what is made of a payload."""
-    return name_webhook(webhook) if payload.is_signed else f"{name_webhook(webhook)} (unsigned)"
+    return f"{name_webhook(webhook)}{'' if payload.is_signed else UNSIGNED_SUFFIX}"
 
 
 def build_event(

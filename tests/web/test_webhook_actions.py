@@ -1,6 +1,7 @@
 """The page that chooses what a webhook does, its preview, and what it says about payloads."""
 
 import html
+import json
 import re
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from sqlalchemy import func, select
 
 from models import BoardWebhook, Message, PayloadState, Task, WebhookAction, WebhookPayload
+from services import board_webhooks
+from services.board_webhooks import WebhookRequest
 from tests.support import forge_payloads as payloads
 from tests.support.board_rows import make_custom_field, make_webhook, make_webhook_payload
 from tests.support.forge_payloads import github_headers
@@ -228,6 +231,27 @@ async def test_a_payload_that_fails_the_condition_is_not_sent_again(
     assert "The condition of the template is not met." in refused.text
     async with transaction() as session:
         assert await session.scalar(select(func.count()).select_from(Message)) == 0
+
+
+async def test_pages_say_in_each_language_that_an_author_was_unsigned(
+    bob, transaction, world
+) -> None:
+    webhook = make_webhook(world.board, "Code", action=WebhookAction.FORGE, allows_unsigned=True)
+    async with transaction() as session:
+        session.add(webhook)
+    for action in ("opened", "closed"):
+        headers = github_headers("issues") | {"x-github-delivery": action}
+        body = json.dumps(payloads.github_issue(action)).encode()
+        async with transaction() as session:
+            request = WebhookRequest(headers, body, "192.0.2.7")
+            await board_webhooks.receive_request(session, webhook, request, base_url="")
+    async with transaction() as session:
+        task_id = await session.scalar(select(Task.id))
+    for language, name in (("en", "Code (unsigned)"), ("de", "Code (ohne Signatur)")):
+        for address in (f"/boards/{world.board.id}/tasks/{task_id}", "/activity"):
+            page = (await bob.get(f"{address}?lang={language}")).text
+            assert page.count("(unsigned)" if language == "de" else "(ohne") == 0
+            assert page.count(name) >= 2  # a comment, and an event
 
 
 async def test_an_ignored_payload_shows_its_reason(bob, transaction, webhook, path) -> None:

@@ -1,6 +1,7 @@
 """The texts of events on pages, in the reader's language."""
 
 from models import Event, EventType
+from services.board_webhooks import UNSIGNED_SUFFIX
 from services.events import (
     build_event_values,
     find_event_text,
@@ -30,6 +31,13 @@ def build_values(event: Event) -> dict[str, object]:
     elif event.type.startswith("message."):
         values["kind"] = describe_message_kind(str(values["kind"]))
     return values
+
+
+def translate_webhook_name(name: str) -> str:
+    """Return the name of a webhook as an author, which ends with whether it was unsigned."""
+    plain = name.removesuffix(UNSIGNED_SUFFIX)
+    # Translators: the name of a webhook that received something without a signature
+    return name if plain == name else _("%(name)s (unsigned)", name=plain)
 
 
 def name_missing_actor(event: Event) -> str:

@@ -13,6 +13,7 @@ from services.events import EVENT_DEFINITIONS, find_feed_text, find_task_cause, 
 from web.activity.event_texts import (
     build_values,
     name_missing_actor,
+    translate_webhook_name,
 )
 from web.boards.query_parameters import build_comment_path
 from web.ui.locale_format import format_date
@@ -107,6 +108,8 @@ def _describe_actor(entry: ActivityEntry, viewer: Member) -> str:
         return pgettext("actor", "You")
     if entry.actor_name == organizations.COMMAND_LINE:
         return _("the command line")
+    if entry.actor_name and not (entry.event.user_id or entry.event.agent_id):
+        return translate_webhook_name(entry.actor_name)
     return entry.actor_name or name_missing_actor(entry.event)
 
 

@@ -11,7 +11,7 @@ from models import Agent, Event, EventType, LinkKind, Status
 from services.events import EVENT_DEFINITIONS, find_task_cause
 from services.forges import CheckStatus
 from services.tasks import FieldChange, HistoryEntry
-from web.activity.event_texts import build_values, name_missing_actor
+from web.activity.event_texts import build_values, name_missing_actor, translate_webhook_name
 from web.boards.cards import STATUS_NAMES, name_priority
 from web.boards.task_links import CHECK_NAMES, name_state
 from web.ui import time_format
@@ -110,10 +110,15 @@ def _describe_author(entry: HistoryEntry, agent: Agent | None) -> CommentAuthor:
         emoji = emoji[:16] if isinstance(emoji, str) else ""  # a profile can contain any text
         label = AgentLabel(agent_hue(entry.agent_id), emoji_icon(emoji), emoji)
     return CommentAuthor(
-        name=entry.author_name or _("Deleted user"),
+        name=_name_author(entry) or _("Deleted user"),
         agent=label,
         is_lead=agent is not None and agent.is_board_lead,
     )
+
+
+def _name_author(entry: HistoryEntry) -> str:
+    name = entry.author_name or ""
+    return name if entry.user_id or entry.agent_id else translate_webhook_name(name)
 
 
 LINES: BoundedCache[LineContent, tuple[str, str]] = BoundedCache(4_000_000)
@@ -134,7 +139,7 @@ def _render_cached(content: LineContent) -> tuple[str, str]:
 
 def describe_entry(entry: HistoryEntry, event: Event) -> Markup:
     """Say what happened in an event of a task's history."""
-    actor = Markup("<b>{}</b>").format(entry.author_name or name_missing_actor(event))
+    actor = Markup("<b>{}</b>").format(_name_author(entry) or name_missing_actor(event))
     sentences = [
         Markup(translate(text)) % {**values, "actor": actor}  # noqa: S704 (a text of ours)
         for text, values in _list_sentences(entry, event)
