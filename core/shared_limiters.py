@@ -17,9 +17,9 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
-import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.db.engine import is_temporary_error
 from core.errors import TooMany
 from core.limiters import RETRY_AFTER
 from core.metrics import REJECTIONS
@@ -35,13 +35,6 @@ GIVE_BACK_AFTER = 2.0  # seconds without a hit
 RETRY_CLAIM_AFTER = 1.0  # seconds in which a key that got no share does not ask again
 CLAIM_TIMEOUT = 2.0  # seconds
 OUTAGE_TIME = 5.0  # seconds in which limits are those of the process, after a claim has failed
-
-UNUSABLE = (
-    OSError,  # also TimeoutError
-    SQLAlchemyError,
-    asyncpg.InternalClientError,  # of a connection that is ending
-)
-"""Errors of a database that cannot be used."""
 
 Result = TypeVar("Result")
 
@@ -67,7 +60,7 @@ class Share(NamedTuple):
 
 
 class ShareTable(Protocol):
-    """Where processes claim shares. It raises the errors in UNUSABLE."""
+    """Where processes claim shares. It raises OSError and SQLAlchemyError."""
 
     async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Share]:
         """Replace the claims of these keys, and return the shares."""
@@ -246,10 +239,14 @@ class SharedLimits:
         try:
             async with asyncio.timeout(CLAIM_TIMEOUT):
                 result = await work
-        except UNUSABLE as error:
+        except (OSError, SQLAlchemyError) as error:  # no request fails because it is not counted
             self._alone_until = self.clock() + OUTAGE_TIME
             if not self._is_outage_logged:
-                log.warning("Limits are those of each process, without the database: %s", error)
+                log.warning(
+                    "Limits are those of each process, without the database: %s",
+                    error,
+                    exc_info=not is_temporary_error(error),
+                )
             self._is_outage_logged = True
             return None
         self._is_outage_logged = False

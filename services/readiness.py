@@ -15,13 +15,17 @@ from uuid import UUID
 
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.paths import COMMAND
 from core.config.settings import Settings
-from core.db.engine import READ_ONLY, TransactionFactory, is_temporary_error
+from core.db.engine import (
+    READ_ONLY,
+    TransactionFactory,
+    find_sqlstate,
+    is_temporary_error,
+)
 from core.db.listen import PostgresListener
 from core.errors import Unavailable
 from core.security.encryption import SecretCipher
@@ -160,9 +164,9 @@ async def run_checks(
         try:
             async with transaction() as session:
                 problem = await check(session)
-        except (SQLAlchemyError, OSError) as error:
-            code = str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
-            if not isinstance(error, DBAPIError) and not is_temporary_error(error):
+        except Exception as error:
+            code = find_sqlstate(error)
+            if not code and not is_temporary_error(error):
                 raise
             reason = REASONS.get(code, f"error {code}" if code else type(error).__name__)
             if is_temporary_error(error) and code not in (DISK_FULL, READ_ONLY):

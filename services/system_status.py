@@ -12,7 +12,6 @@ from datetime import datetime
 from operator import itemgetter
 
 from sqlalchemy import bindparam, func, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.clock import now
 from core.db.engine import is_temporary_error
@@ -76,7 +75,7 @@ class SystemStatusReader:
         try:
             async with asyncio.timeout(READ_TIMEOUT), self._open_read() as source:
                 return await read_system_status(source)
-        except (OSError, SQLAlchemyError, TimeoutError) as error:
+        except Exception as error:
             if not is_temporary_error(error):
                 raise
             return None

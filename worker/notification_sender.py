@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.clock import now
-from core.db.engine import TransactionFactory
+from core.db.engine import TransactionFactory, is_temporary_error
 from core.db.reads import ReadFactory
 from core.security.encryption import DecryptionError, SecretCipher
 from services import audit, notifications
@@ -115,7 +115,12 @@ class NotificationSender:
             async with self._transaction() as session:
                 await notifications.record_result(session, due, result)
         except (OSError, SQLAlchemyError) as error:
-            log.warning("The result of delivery %s could not be recorded: %s", due.id, error)
+            log.warning(
+                "The result of delivery %s could not be recorded: %s",
+                due.id,
+                error,
+                exc_info=not is_temporary_error(error),
+            )
 
     async def _attempt(self, due: DueDelivery, *, allows_private: bool) -> SendResult:
         try:

@@ -14,12 +14,11 @@ from functools import partial
 from uuid import UUID
 
 from sqlalchemy import DateTime, bindparam, exists, func, literal, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
-from core.db.engine import TransactionFactory
+from core.db.engine import TransactionFactory, is_outage, is_temporary_error
 from core.db.reads import Query, ReadFactory, Source
 from core.security.encryption import SecretCipher
 from models import Agent
@@ -44,7 +43,7 @@ from services import (
     webhook_endpoints,
 )
 from services.gateways import provisioning, requests, runs
-from worker.scheduler import PeriodicTask, is_connection_lost
+from worker.scheduler import PeriodicTask
 
 LOCK_TIMEOUT = "5s"  # a task that waits longer for a board leaves it to the next run
 REPAIR_HOUR = 3  # of the day in UTC, at which the repair of counters is due
@@ -219,13 +218,13 @@ class PeriodicTasks:
                             session, board_id, webhook_id, base_url=base_url
                         )
             except Exception as error:
-                if is_connection_lost(error):
+                if is_outage(error):
                     raise
                 log.warning(
                     "The payloads of webhook %s could not be sent: %s",
                     webhook_id,
                     error,
-                    exc_info=not isinstance(error, DBAPIError),
+                    exc_info=not is_temporary_error(error),
                 )
 
     async def remind_of_due_dates(self) -> None:
@@ -252,13 +251,13 @@ class PeriodicTasks:
             async with self._open_transaction() as session:
                 await approvals.finalize_due_approvals(session, board_id=board_id, skip_locked=True)
         except Exception as error:
-            if is_connection_lost(error):
+            if is_outage(error):
                 raise
             log.warning(
                 "The decisions on board %s could not be finalized: %s",
                 board_id,
                 error,
-                exc_info=not isinstance(error, DBAPIError),
+                exc_info=not is_temporary_error(error),
             )
             return False
         return True

@@ -7,11 +7,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
-import asyncpg
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as NoFreeConnection
-
 from core.clock import now
+from core.db.engine import is_outage
 from core.db.listen import PostgresListener
 from core.traces import trace
 
@@ -75,7 +72,7 @@ class Scheduler:
             log.exception("The periodic task %s was cancelled from inside.", task.name)
             return task.interval
         except Exception as error:
-            if is_connection_lost(error):
+            if is_outage(error):
                 self._begin_outage(error)
                 return min(OUTAGE_RETRY_DELAY, task.interval)
             log.exception("The periodic task %s has failed.", task.name)
@@ -113,50 +110,3 @@ async def _wait_for_any(events: Sequence[asyncio.Event], seconds: float) -> None
     finally:
         for wait in waits:
             wait.cancel()
-
-
-OUTAGE_ERRORS = (
-    OSError,
-    TimeoutError,
-    NoFreeConnection,
-    asyncpg.PostgresConnectionError,
-    asyncpg.exceptions.OperatorInterventionError,  # the server is shutting down or starting up
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection broke in the middle of a message
-)
-"""What is raised when the database goes away."""
-
-UNAVAILABLE_CODES = ("3D000", "55000")
-"""The SQLSTATEs of a missing database, and of one that accepts nobody, as during a restore."""
-
-QUERY_CANCELED = "57014"
-"""The SQLSTATE of a cancelled statement. asyncpg derives it from OperatorInterventionError."""
-
-
-def is_connection_lost(error: BaseException | None) -> bool:
-    """Return whether an error means that the database is away, and is no fault of the worker.
-
-    A statement that was cancelled, as by `statement_timeout`, does not mean that.
-    """
-    if sqlstate_of(error) == QUERY_CANCELED:
-        return False
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    while error is not None:
-        if (
-            isinstance(error, OUTAGE_ERRORS)
-            or getattr(error, "sqlstate", None) in UNAVAILABLE_CODES
-        ):
-            return True
-        error = error.__cause__
-    return False
-
-
-def sqlstate_of(error: BaseException | None) -> str | None:
-    """Return the SQLSTATE of an error or of one of its causes."""
-    while error is not None:
-        code = getattr(error, "sqlstate", None)
-        if code:
-            return str(code)
-        error = error.__cause__ or getattr(error, "orig", None)
-    return None

@@ -10,15 +10,8 @@ from weakref import WeakSet
 import asyncpg
 import pydantic_core
 from sqlalchemy import Engine, NullPool, event
-from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import (
-    DBAPIError,
-    IntegrityError,
-    InterfaceError,
-    InvalidatePoolError,
-    OperationalError,
-)
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
@@ -33,6 +26,22 @@ TransactionFactory = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Opens a transaction that is committed at the end of the block and rolled back by an exception."""
 
 READ_ONLY = "25006"  # SQLSTATE
+OUTAGE_CODES = (
+    *("08", "53"),  # a lost connection, and too few resources
+    "57P",  # shutdown, crash and start
+    *("3D000", "55000"),  # a missing database, and one that accepts nobody, as during a restore
+    READ_ONLY,
+)
+"""The beginnings of the SQLSTATEs of outages (PostgreSQL documentation, appendix A)."""
+
+TEMPORARY_CODES = ("40", "55P03", "57014", "25P03", "25P04")
+"""Those of what concerns one transaction: deadlocks, and the limits of locks, statements and idle
+transactions."""
+
+LOST = ("connection is closed", "released back to the pool", "pool is clos")
+"""In the texts of asyncpg's InterfaceError for connections that are lost or closed by us: it is
+also the class of wrong calls. A connection that is lost returns to its pool at once."""
+
 MAX_OVERFLOW = 5  # additional connections for short load peaks
 POOL_TIMEOUT = 15.0  # seconds that a request waits for a connection before it fails with 503
 IDLE_TIMEOUT = "idle_in_transaction_session_timeout"
@@ -112,7 +121,18 @@ async def open_connection(*arguments: Any, **options: Any) -> asyncpg.Connection
 ANY_URL = "postgresql+asyncpg://"
 """The URL of our engines, which get the address as an option: SQLAlchemy shows their URLs."""
 
-OUR_CREATOR = {"async_creator_fn": open_connection}
+
+async def _open_pool_connection(*arguments: Any, **options: Any) -> asyncpg.Connection:
+    """Connect as `open_connection` does. Raises ConnectionError also if the host has no address."""
+    try:
+        return await open_connection(*arguments, **options)
+    except OSError as error:
+        if isinstance(error, TimeoutError):
+            raise
+        raise ConnectionError(str(error)) from error
+
+
+OUR_CREATOR = {"async_creator_fn": _open_pool_connection}
 """An option of SQLAlchemy's adapter."""
 
 
@@ -227,7 +247,7 @@ def _reject_lost_connection(connection: Any, *_: object) -> None:
 
 def _leave_read_only_server(context: ExceptionContext) -> None:
     """Replace the connections of the pool when their server accepts no writes any more."""
-    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+    if find_sqlstate(context.original_exception) == READ_ONLY:
         context.is_disconnect = True
 
 
@@ -250,27 +270,39 @@ def is_pool_busy(error: BaseException) -> bool:
 
 
 def is_temporary_error(error: BaseException) -> bool:
-    """Return whether an error is temporary: a database outage or load, not a program fault."""
-    if isinstance(error, OperationalError | InterfaceError | ConnectionError | PoolTimeoutError):
-        return True
-    if isinstance(error, DBAPIError):
-        # The server has closed the connection, and the driver has not read the end of it.
-        is_ending = isinstance(error.orig, AsyncAdapt_asyncpg_dbapi.InternalClientError)
-        return error.connection_invalidated or is_ending or _is_temporary_code(error.orig)
-    if isinstance(error, asyncpg.PostgresError):
-        return _is_temporary_code(error)
-    return isinstance(error, TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+    """Return whether the same statements can succeed later: after an outage, or at once.
 
-
-def _is_temporary_code(error: BaseException | None) -> bool:
-    """Return whether the SQLSTATE is temporary.
-
-    These are lost connections, insufficient resources, lock and statement timeouts, resolved
-    deadlocks, shutdown and crash, and a server without writes (PostgreSQL documentation, appendix
-    A).
+    Beside outages these are time limits, locks and deadlocks of one transaction. An error of the
+    program is none.
     """
-    code = str(getattr(error, "sqlstate", "") or "")
-    return code.startswith(("08", "53", "40", "55P03", "57", READ_ONLY))
+    return is_outage(error) or find_sqlstate(error).startswith(TEMPORARY_CODES)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return whether the database is away, has too much to do, or accepts no writes."""
+    if isinstance(error, PoolTimeoutError):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    error = _find_driver_error(error)
+    if isinstance(error, asyncpg.InterfaceError):
+        return any(text in str(error) for text in LOST)
+    # The last is that of a connection whose server has closed it, and of which the driver has not
+    # read the end.
+    lost = ConnectionError | TimeoutError | asyncpg.InternalClientError
+    return isinstance(error, lost) or find_sqlstate(error).startswith(OUTAGE_CODES)
+
+
+def find_sqlstate(error: BaseException) -> str:
+    """Return the SQLSTATE of an error, or an empty text."""
+    return str(getattr(_find_driver_error(error), "sqlstate", None) or "")
+
+
+def _find_driver_error(error: BaseException) -> BaseException:
+    """Return the error of asyncpg that SQLAlchemy has wrapped, or the error itself."""
+    while (wrapped := getattr(error, "orig", None)) is not None:
+        error = wrapped
+    return error
 
 
 class _PlainConnection(DatabaseConnection):

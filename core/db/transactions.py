@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 from sqlalchemy import ClauseElement, ColumnElement, delete, func, inspect, select
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction, make_transient_to_detached
 from sqlalchemy.orm.attributes import manager_of_class, set_committed_value
@@ -151,9 +151,7 @@ def _translate_errors(connection: asyncpg.Connection, statement: str) -> Generat
     """Raise the errors of asyncpg as those of SQLAlchemy, without the parameters."""
     try:
         yield
-    except asyncpg.InterfaceError as error:
-        raise InterfaceError(statement, None, error, hide_parameters=True) from error
-    except asyncpg.PostgresError as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
             connection.terminate()  # its pool then replaces all connections
         raise DBAPIError(statement, None, error, hide_parameters=True) from error

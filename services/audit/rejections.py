@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.audit_context import get_audit_context
-from core.db.engine import TransactionFactory
+from core.db.engine import TransactionFactory, is_temporary_error
 from core.security.secrets import token_prefix
 from core.text import is_email
 from models import Member, User
@@ -110,7 +110,7 @@ async def _record_sign_in(
         async with transaction() as session:
             rows = (await session.execute(query)).all()
     except (SQLAlchemyError, OSError) as error:
-        log.warning("A failed sign-in could not be recorded: %s", error)
+        _log_missing_record(error)
         return
     target = AuditObject("user", rows[0].id if rows else None, name)
     chains = {row.organization_id for row in rows} or {None}
@@ -140,4 +140,9 @@ async def _record(
         async with transaction() as session:
             await record_audit(session, records)
     except (SQLAlchemyError, OSError) as error:
-        log.warning("A rejected attempt could not be recorded: %s", error)
+        _log_missing_record(error)
+
+
+def _log_missing_record(error: Exception) -> None:
+    is_ours = not is_temporary_error(error)
+    log.warning("A rejected attempt could not be recorded: %s", error, exc_info=is_ours)

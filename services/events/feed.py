@@ -12,10 +12,8 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from core.clock import now
-from core.db.engine import TransactionFactory
+from core.db.engine import TransactionFactory, is_temporary_error
 from core.db.listen import PostgresListener
 from core.metrics import EVENT_LAG
 from models import Event
@@ -230,12 +228,11 @@ class _OrganizationReader:
                         pass
                     if count and not is_announced:
                         listener.report_missed_notification()
-                except (OSError, SQLAlchemyError) as error:
-                    log.warning("the feed cannot read: %s", error)
-                    await self._delay_retry()
-                    continue
-                except Exception:  # after any error the subscribers must get events again
-                    log.exception("the feed has failed")
+                except Exception as error:  # after any the subscribers must get events again
+                    if is_temporary_error(error):
+                        log.warning("the feed cannot read: %s", error)
+                    else:
+                        log.exception("the feed has failed")
                     await self._delay_retry()
                     continue
                 with suppress(TimeoutError):

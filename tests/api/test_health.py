@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sse_starlette.sse import AppStatus
 
 from core.config.settings import Settings
@@ -103,6 +103,21 @@ async def lost_connection() -> AsyncGenerator[None, None]:
     """A transaction whose connection was lost."""
     raise OperationalError("select 1", {}, ConnectionResetError())
     yield None
+
+
+async def test_a_wrong_call_of_the_driver_is_a_server_error(
+    settings: Settings, session: AsyncSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    @asynccontextmanager
+    async def broken() -> AsyncGenerator[None, None]:
+        await (await session.connection()).exec_driver_sql("select 1", (7,))
+        yield None
+
+    client = create_client(build_app_on(settings, broken), None)
+    client.headers["Authorization"] = "Bearer mc_user_somebody-or-other-calls-here"
+    assert (await client.get("/boards")).status_code == 500
+    [record] = [one for one in caplog.records if one.name == "mission_control" and one.exc_info]
+    assert record.getMessage() == "GET /api/v1/boards failed"
 
 
 async def test_a_lost_connection_is_an_outage_and_not_a_server_error(settings: Settings) -> None:

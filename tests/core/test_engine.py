@@ -10,8 +10,7 @@ from unittest.mock import AsyncMock
 import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
-from sqlalchemy.exc import DBAPIError, InternalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.config.settings import Settings
@@ -79,14 +78,6 @@ async def test_the_server_ends_a_transaction_whose_process_is_frozen(
         assert is_temporary_error(raised.value)
     for engine in engines:
         await engine.dispose()
-
-
-def test_a_connection_whose_end_is_being_read_is_an_outage() -> None:
-    reason = "cannot switch to state 15; another operation (2) is in progress"
-    ending = AsyncAdapt_asyncpg_dbapi.InternalClientError(reason)
-    assert is_temporary_error(InternalError("select 1", {}, ending))
-    assert is_temporary_error(asyncpg.InternalClientError(reason))
-    assert not is_temporary_error(InternalError("select 1", {}, Exception("another one")))
 
 
 async def test_a_server_without_a_socket_file_is_an_outage() -> None:

@@ -3,9 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-import pytest
-from sqlalchemy import func, select, text, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import func, select, update
 
 from core.clock import now
 from core.db.listen import PostgresListener
@@ -32,7 +30,7 @@ from tests.support.worker_harness import (
     running_worker,
     until,
 )
-from worker.scheduler import PeriodicTask, Scheduler, is_connection_lost
+from worker.scheduler import PeriodicTask, Scheduler
 
 
 async def test_a_worker_that_starts_does_what_became_due_before(
@@ -163,15 +161,21 @@ async def test_a_task_that_is_cancelled_from_inside_runs_again(caplog) -> None:
     assert [one.getMessage() for one in caplog.records if "leaky" in one.getMessage()]
 
 
-async def test_a_cancelled_statement_is_no_outage(session) -> None:
-    async def exceed_the_time_limit() -> None:
-        async with session.begin_nested():
-            await session.execute(text("set local statement_timeout = '20ms'"))
-            await session.execute(text("select pg_sleep(10)"))
+async def test_a_wrong_call_of_the_driver_is_logged_and_no_outage(session, caplog) -> None:
+    stop = asyncio.Event()
+    runs = 0
 
-    with pytest.raises(DBAPIError) as caught:
-        await exceed_the_time_limit()
-    assert not is_connection_lost(caught.value)
+    async def send_too_many_parameters() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 2:
+            stop.set()
+        await (await session.connection()).exec_driver_sql("select 1", (7,))
+
+    tasks = [PeriodicTask("wrong", 0.01, send_too_many_parameters)]
+    await asyncio.wait_for(Scheduler(tasks, PostgresListener()).run(stop), 5)
+    failures = [one for one in caplog.records if one.exc_info]
+    assert [one.getMessage() for one in failures] == 2 * ["The periodic task wrong has failed."]
 
 
 async def test_a_worker_continues_when_the_database_is_back(
