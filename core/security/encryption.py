@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from core.config.settings import Settings
+from core.config.paths import COMMAND
+from core.config.settings import MIN_KEY_LENGTH, Settings
 from core.errors import Unavailable
 from core.text import N_
 
@@ -185,7 +187,7 @@ def forget_previous_key_file(settings: Settings) -> Path | None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Wait until renamed files have reached the disk."""
+    """Wait until the names of its files have reached the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -194,14 +196,26 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _read_or_create_key(file: Path) -> str:
-    """Return the content of the key file; create it, readable only by the owner, if missing."""
+    """Return the content of the key file; create it, readable only by the owner, if missing.
+
+    Raises Unavailable, also if the file is damaged, such as an empty copy of it.
+    """
     try:
         if not file.exists():
             _write_new_file(file, secrets.token_urlsafe(32))
-        return file.read_text().strip()
+        key = file.read_text().strip()
+    except UnicodeDecodeError:
+        key = ""
     except OSError as error:
         reason = N_("There is no key to keep secrets with: set SECRET_KEY (%(problem)s).")
         raise Unavailable(reason, problem=error.strerror) from error
+    if len(key) < MIN_KEY_LENGTH:
+        reason = N_(
+            "The key in the file %(file)s has fewer than %(min_length)s characters: bring the whole"
+            " file back. If it is lost, delete it, and run `%(command)s rotate-key --lost`."
+        )
+        raise Unavailable(reason, file=file.name, min_length=MIN_KEY_LENGTH, command=COMMAND)
+    return key
 
 
 def _write_new_file(file: Path, secret: str) -> None:
@@ -214,9 +228,8 @@ def _write_new_file(file: Path, secret: str) -> None:
             written.write(secret + "\n")
             written.flush()
             os.fsync(written.fileno())
-        try:
+        with suppress(FileExistsError):
             os.link(new, file)
-        except FileExistsError:
-            return
     finally:
         new.unlink()
+    _sync_folder(file.parent)  # also if the other process has not done that yet

@@ -20,6 +20,7 @@ from cli.__main__ import COMMANDS, main
 from cli.command import CommandError, ask_for_confirmation
 from core.clock import now
 from core.event_loop import LoopHold, add_hold
+from core.security.encryption import KEY_FILE
 from embedded_postgres.instance import EmbeddedPostgres
 from tests.cli.conftest import ROOT, TIMEOUT, run_cli, sign_up_owner
 from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
@@ -166,6 +167,19 @@ async def test_the_doctor_checks_what_readyz_checks(tmp_path: Path) -> None:
     assert result.returncode == 1
     for problem in ("key: .*rotate-key --lost", "write: .*read-only", "functions: .*./run migrate"):
         assert re.search(rf"^not ok  {problem}", result.stdout, re.MULTILINE), result.stdout
+
+
+def test_a_damaged_key_file_is_named_by_the_doctor_and_at_the_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert run_cli("link", "--port", "0", data=data).returncode == 0
+    (data / KEY_FILE).write_text("")
+    problem = "The key in the file secret-key has fewer than 32 characters"
+    result = run_cli("doctor", "--port", "0", data=data)
+    assert result.returncode == 1
+    assert f"not ok  key: {problem}" in result.stdout
+    result = run_cli("worker", data=data)
+    assert result.returncode == 1
+    assert problem in result.stderr
 
 
 def test_the_doctor_names_gateways_with_problems(installation: Installation) -> None:

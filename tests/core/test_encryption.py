@@ -1,5 +1,6 @@
 """Encryption of secrets in the database."""
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from core.config.settings import Settings
 from core.errors import Unavailable
-from core.security.encryption import KEY_FILE, DecryptionError, SecretCipher
+from core.security.encryption import KEY_FILE, PREVIOUS_KEY_FILE, DecryptionError, SecretCipher
 
 KEY = "a key that is long enough to be one, surely"
 
@@ -74,6 +75,33 @@ def test_concurrent_processes_use_the_same_key(tmp_path: Path) -> None:
         ciphertexts = list(pool.map(encrypt, range(32)))
     for ciphertext in ciphertexts:
         assert make_cipher(data_dir=tmp_path).decrypt(ciphertext, "here") == b"token"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "x" * 20 + "\n", "\xff" * 40])
+@pytest.mark.parametrize("name", [KEY_FILE, PREVIOUS_KEY_FILE])
+def test_a_damaged_key_file_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    make_cipher(data_dir=tmp_path).encrypt("token", "here")
+    (tmp_path / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(Unavailable, match=f"The key in the file {name} has fewer than 32"):
+        make_cipher(data_dir=tmp_path).encrypt("token", "here")
+    assert (tmp_path / name).read_bytes() == content.encode("latin-1")
+
+
+def test_a_new_key_file_has_reached_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First its content, and then its name in the folder."""
+    synced = []
+    sync = os.fsync
+
+    def record(handle: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        synced.append((is_folder, (tmp_path / KEY_FILE).exists()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", record)
+    make_cipher(data_dir=tmp_path).encrypt("token", "here")
+    assert synced == [(False, False), (True, True)]
 
 
 def test_without_any_key_the_error_names_the_setting(tmp_path: Path) -> None:
