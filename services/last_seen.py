@@ -11,10 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import DateTime, Uuid, bindparam, func, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.clock import now
-from core.db.engine import TransactionFactory
+from core.db.engine import TransactionFactory, is_temporary_error
 from models import Agent, ApiToken, SignIn
 
 FLUSH_INTERVAL = 1.0  # seconds between two statements
@@ -44,7 +43,7 @@ def _build_statement(model: UsedModel, name: str) -> Any:
     return statement.returning(model.id).execution_options(synchronize_session=False)
 
 
-STATEMENTS = {
+STATEMENTS: dict[UsedModel, Any] = {
     Agent: _build_statement(Agent, "last_seen_at"),
     ApiToken: _build_statement(ApiToken, "last_used_at"),
     SignIn: _build_statement(SignIn, "last_seen_at"),
@@ -58,8 +57,8 @@ class LastSeenBuffer:
         """Write `interval` seconds after the first use; None: only when `flush` is called."""
         self._transaction = transaction
         self._interval = interval
-        self._times: dict[type, dict[UUID, datetime]] = {model: {} for model in STATEMENTS}
-        self._skipped: dict[type, set[UUID]] = {model: set() for model in STATEMENTS}
+        self._times: dict[UsedModel, dict[UUID, datetime]] = {model: {} for model in STATEMENTS}
+        self._skipped: dict[UsedModel, set[UUID]] = {model: set() for model in STATEMENTS}
         self._writing: asyncio.Task[None] | None = None
 
     def record(self, used: UsedModel, id: UUID) -> None:
@@ -75,18 +74,20 @@ class LastSeenBuffer:
         """
         if not any(self._times.values()):
             return
+        written = {model: dict(times) for model, times in self._times.items() if times}
+        found = {}
         async with self._transaction() as session:
-            for model, statement in STATEMENTS.items():
-                times = self._times[model]
-                if times:
-                    written = dict(times)
-                    parameters = {"ids": list(written), "times": list(written.values())}
-                    found = set(await session.scalars(statement, parameters))
-                    skipped = written.keys() - found - self._skipped[model]
-                    self._skipped[model] = skipped
-                    self._times[model] = {
-                        id: at for id, at in times.items() if written.get(id) != at or id in skipped
-                    }
+            for model, times in written.items():
+                parameters = {"ids": list(times), "times": list(times.values())}
+                found[model] = set(await session.scalars(STATEMENTS[model], parameters))
+        for model, times in written.items():
+            skipped = times.keys() - found[model] - self._skipped[model]
+            self._skipped[model] = skipped
+            self._times[model] = {
+                id: at
+                for id, at in self._times[model].items()
+                if times.get(id) != at or id in skipped
+            }
 
     async def close(self) -> None:
         """Write the rest."""
@@ -95,15 +96,19 @@ class LastSeenBuffer:
             await asyncio.wait([self._writing])
         try:
             await self.flush()
-        except (OSError, SQLAlchemyError) as error:
-            log.warning("The last uses are lost: %s", error)
+        except Exception as error:
+            is_ours = not is_temporary_error(error)
+            log.warning("The last uses are lost: %s", error, exc_info=is_ours)
 
     async def _write_later(self, delay: float) -> None:
         """Write after a delay, again and again until everything is written."""
-        while any(self._times.values()):
-            await asyncio.sleep(delay)
-            try:
-                await self.flush()
-            except (OSError, SQLAlchemyError) as error:
-                log.warning("The last uses cannot be written yet: %s", error)
-        self._writing = None
+        try:
+            while any(self._times.values()):
+                await asyncio.sleep(delay)
+                try:
+                    await self.flush()
+                except Exception as error:  # otherwise agents would seem to be offline
+                    is_ours = not is_temporary_error(error)
+                    log.warning("The last uses cannot be written yet: %s", error, exc_info=is_ours)
+        finally:
+            self._writing = None

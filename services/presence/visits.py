@@ -15,11 +15,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, bindparam, select, text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.engine import TransactionFactory
+from core.db.engine import TransactionFactory, is_temporary_error
 from core.db.listen import CHANNEL, PostgresListener
 from core.db.reads import Query, Source
 from models import Board, Presence, User, new_id
@@ -226,8 +225,9 @@ class BoardVisits:
             try:
                 await self._end_visits()
                 await self._record_or_read()
-            except (OSError, SQLAlchemyError) as error:
-                log.warning("the viewers of boards cannot be recorded: %s", error)
+            except Exception as error:  # otherwise nobody would see open pages any more
+                is_ours = not is_temporary_error(error)
+                log.warning("the viewers of boards cannot be recorded: %s", error, exc_info=is_ours)
 
     def _next_at(self) -> float:
         """Return when something has to be done even if nothing changes."""
@@ -241,10 +241,16 @@ class BoardVisits:
         due = [visit for visit, ended_at in self._ended.items() if ended_at <= latest]
         if not due:
             return
-        for visit in due:
+        for visit in due:  # first: a page that is opened now begins a visit
             del self._ended[visit]
-        async with self._transaction() as session:
-            await session.execute(_DELETE_VISITS, _notification_values(due))
+        try:
+            async with self._transaction() as session:
+                await session.execute(_DELETE_VISITS, _notification_values(due))
+        except Exception as error:
+            if is_temporary_error(error):
+                again = asyncio.get_running_loop().time()
+                self._ended.update({visit: again for visit in due if visit not in self._counts})
+            raise
 
     async def _record_or_read(self) -> None:
         time = asyncio.get_running_loop().time()
@@ -253,9 +259,10 @@ class BoardVisits:
             return
         self._must_read = False
         board_ids = list(self._by_board)
+        if is_due:
+            self._must_record, self._recorded_at = False, time
         async with self._transaction() as session:
             if is_due:
-                self._must_record, self._recorded_at = False, time
                 found = await record_visits(session, list(self._counts))
             else:
                 found = await list_visits(session, board_ids)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.config.settings import Settings
@@ -179,6 +180,58 @@ async def test_a_viewer_whose_process_has_crashed_disappears(
         crashed = update(Presence).where(Presence.user_id == world.bob.id)
         await session.execute(crashed.values(seen_at=silent))
     await pages.wait_for_change(alices)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, ZeroDivisionError])
+async def test_viewers_are_recorded_again_after_an_error(
+    isolated_settings: Settings,
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[Exception],
+) -> None:
+    monkeypatch.setattr("services.presence.visits.RECORD_INTERVAL", 0.05)
+    world, errors = isolated_world, [error()]
+
+    @asynccontextmanager
+    async def failing() -> AsyncGenerator[AsyncSession]:
+        async with isolated_transaction() as session:
+            yield session
+            if errors:
+                raise errors.pop()
+
+    async with run_process(isolated_settings, failing) as pages:
+        alices = pages.open(world.alice, world.board)
+        pages.open(world.bob, world.board)
+        await pages.wait_for_change(alices)
+    assert not errors
+
+
+async def test_a_visit_ends_although_the_database_was_away(
+    isolated_settings: Settings,
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    list_present: Callable,
+) -> None:
+    world, errors = isolated_world, [ConnectionResetError()]
+
+    @asynccontextmanager
+    async def failing() -> AsyncGenerator[AsyncSession]:
+        async with isolated_transaction() as session:
+            yield session
+            if errors and await session.scalar(select(Presence.id)) is None:
+                raise errors.pop()
+
+    async with run_process(isolated_settings, failing) as pages:
+        opened = pages.open(world.alice, world.board)
+        async with asyncio.timeout(TIMEOUT):
+            while not await list_present(world.board):
+                await asyncio.sleep(0.02)
+        pages.visits.end(opened)
+        assert pages.visits._task is not None
+        await asyncio.wait_for(pages.visits._task, TIMEOUT)
+        assert not errors
+        assert not await list_present(world.board)
 
 
 async def test_without_open_pages_nothing_is_written(

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
+import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -107,9 +108,38 @@ async def test_a_row_that_is_gone_is_tried_twice(
     assert numbers[2] == 0 < numbers[1]
 
 
-async def test_uses_are_kept_while_the_database_is_away(
+async def test_uses_are_kept_if_the_commit_fails(
     transaction: TransactionFactory, world: World
 ) -> None:
+    await make_all_old(transaction)
+    is_broken = True
+
+    @asynccontextmanager
+    async def losing() -> AsyncGenerator[AsyncSession]:
+        async with transaction() as session:
+            yield session
+            if is_broken:
+                raise ConnectionResetError
+
+    buffer = LastSeenBuffer(losing)
+    buffer.record(Agent, world.worker.id)
+    for _ in range(3):
+        with pytest.raises(ConnectionResetError):
+            await buffer.flush()
+    is_broken = False
+    await buffer.flush()
+    async with transaction() as session:
+        assert (await read_times(session, world)).count(LONG_AGO) == 1
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError, ZeroDivisionError])
+async def test_uses_are_kept_after_an_error(
+    transaction: TransactionFactory,
+    world: World,
+    error: type[Exception],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One of the program is logged with its traceback."""
     await make_all_old(transaction)
     attempts = 0
     written = asyncio.Event()
@@ -119,7 +149,7 @@ async def test_uses_are_kept_while_the_database_is_away(
         nonlocal attempts
         attempts += 1
         if attempts == 1:
-            raise ConnectionRefusedError
+            raise error
         async with transaction() as session:
             yield session
         written.set()
@@ -133,6 +163,8 @@ async def test_uses_are_kept_while_the_database_is_away(
         seen = await session.scalar(select(Agent.last_seen_at).where(Agent.id == world.worker.id))
         assert seen is not None
         assert seen >= started
+    [record] = [one for one in caplog.records if one.name == "services.last_seen"]
+    assert bool(record.exc_info) == (error is ZeroDivisionError)
 
 
 async def test_closing_writes_the_rest(transaction: TransactionFactory, world: World) -> None:
