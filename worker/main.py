@@ -40,7 +40,8 @@ async def run(
     """Work until `stop` is set, and at most two seconds longer.
 
     Notifications are sent if there is a function that renders them. A database that is away is
-    awaited. The caller handles signals.
+    awaited. The caller handles signals. Raises an ExceptionGroup if a part of the worker has ended
+    too early, because the others do not replace it.
     """
     engine = create_database_engine(settings, size=2, max_idle=MAX_WORKER_IDLE)
     read_pool = ReadPool(settings.dsn, size=2, is_pooled=settings.is_pooled)
@@ -71,15 +72,20 @@ async def run(
     )
     webhooks = WebhookDeliveryWorker(settings, transaction, open_read, listener)
     name = secret_keys.build_application_name(cipher)
+    stopping = asyncio.create_task(stop.wait())
     listening = asyncio.create_task(listener.listen(settings.direct_dsn, name))
-    working = {asyncio.create_task(one.run(stop)) for one in (scheduler, supervisor, webhooks)}
+    ending = asyncio.Event()  # because of `stop`, or because a part has ended
+    working = {asyncio.create_task(one.run(ending)) for one in (scheduler, supervisor, webhooks)}
+    parts = {listening, *working}
     try:
-        await stop.wait()
+        await asyncio.wait({stopping, *parts}, return_when=asyncio.FIRST_COMPLETED)
+        failed = [] if stop.is_set() else [task for task in parts if task.done()]
+        ending.set()
         await asyncio.wait(working, timeout=STOP_TIMEOUT)
     finally:
-        for task in (*working, listening):
+        for task in (stopping, *parts):
             task.cancel()
-        await asyncio.wait({*working, listening}, timeout=CANCEL_TIMEOUT)
+        await asyncio.wait({stopping, *parts}, timeout=CANCEL_TIMEOUT)
         if sender:
             await sender.close()
         with suppress(TimeoutError):
@@ -88,3 +94,11 @@ async def run(
                     await engine.dispose()
                 finally:
                     await read_pool.close()
+    if failed:
+        raise ExceptionGroup("parts of the worker have ended", [*map(_find_error, failed)])
+
+
+def _find_error(task: asyncio.Task[None]) -> Exception:
+    """Return the error of a task that should not have ended."""
+    error = None if task.cancelled() else task.exception()
+    return error if isinstance(error, Exception) else RuntimeError(f"{task!r} has ended")

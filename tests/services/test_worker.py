@@ -2,9 +2,12 @@
 
 import asyncio
 from datetime import timedelta
+from typing import cast
 
+import pytest
 from sqlalchemy import func, select, update
 
+import worker.main
 from core.clock import now
 from core.db.listen import PostgresListener
 from models import (
@@ -30,6 +33,7 @@ from tests.support.worker_harness import (
     running_worker,
     until,
 )
+from worker.periodic import WorkerIntervals
 from worker.scheduler import PeriodicTask, Scheduler
 
 
@@ -197,6 +201,17 @@ async def test_a_worker_continues_when_the_database_is_back(
     assert [one for one in ours if one.exc_info] == []
     outages = [one for one in ours if "the database:" in one.getMessage()]
     assert len([one for one in outages if one.name == "worker.scheduler"]) == 1
+
+
+async def test_a_part_of_the_worker_that_fails_ends_all(isolated_settings) -> None:
+    """So that the worker is started again."""
+    others = asyncio.all_tasks()
+    broken = WorkerIntervals(purge=cast("float", "soon"))
+    work = worker.main.run(isolated_settings, asyncio.Event(), intervals=broken)
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.wait_for(work, 20)
+    assert caught.group_contains(TypeError)
+    assert asyncio.all_tasks() == others
 
 
 async def test_a_worker_stops_within_two_seconds_with_or_without_a_database(
