@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -143,43 +143,46 @@ def build_app(settings: Settings) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncGenerator[dict[str, Any], None]:
         if problem := find_proxy_problem(settings):
             log.warning(problem)
-        engine = create_database_engine(settings)
-        transaction_factory = async_sessionmaker(engine, expire_on_commit=False).begin
-        # Without the database streams are silent; another process may reach it.
-        listener = PostgresListener(on_outage=end_event_streams)
-        event_feed = events.EventFeed(transaction_factory, listener)
-        read_pool = ReadPool(settings.dsn, settings.db_pool_size, is_pooled=settings.is_pooled)
-        limit_engine = create_database_engine(settings, size=1)
-        shared_limits = SharedLimits(
-            limit_shares.LimitShareTable(async_sessionmaker(limit_engine).begin),
-            interval=UPDATE_INTERVAL,
-        )
-        state = build_state(
-            settings, transaction_factory, listener, event_feed, read_pool, shared_limits
-        )
-        name = secret_keys.build_application_name(state["secret_cipher"])
-        listen_task = asyncio.create_task(listener.listen(settings.direct_dsn, name))
-        state["last_seen"] = LastSeenBuffer(transaction_factory, interval=FLUSH_INTERVAL)
-        report_pool_usage(engine)
-        read_pool.report_usage()
-        stopping = threading.Event()
-        compiling = asyncio.create_task(asyncio.to_thread(compile_in_advance, stopping))
-        async with api.mcp.run_server() as state["mcp_server"], state["metrics_folder"].share():
+        async with AsyncExitStack() as closing:  # what was opened last is closed first
+            engine = create_database_engine(settings)
+            closing.push_async_callback(engine.dispose)
+            transaction_factory = async_sessionmaker(engine, expire_on_commit=False).begin
+            limit_engine = create_database_engine(settings, size=1)
+            closing.push_async_callback(limit_engine.dispose)
+            shared_limits = SharedLimits(
+                limit_shares.LimitShareTable(async_sessionmaker(limit_engine).begin),
+                interval=UPDATE_INTERVAL,
+            )
+            closing.push_async_callback(shared_limits.close)
+            read_pool = ReadPool(settings.dsn, settings.db_pool_size, is_pooled=settings.is_pooled)
+            closing.push_async_callback(read_pool.close)
+            # Without the database streams are silent; another process may reach it.
+            listener = PostgresListener(on_outage=end_event_streams)
+            event_feed = events.EventFeed(transaction_factory, listener)
+            last_seen = LastSeenBuffer(transaction_factory, interval=FLUSH_INTERVAL)
+            state = build_state(
+                settings,
+                transaction_factory,
+                listener,
+                event_feed,
+                read_pool,
+                shared_limits,
+                last_seen,
+            )
+            name = secret_keys.build_application_name(state["secret_cipher"])
+            listening = asyncio.create_task(listener.listen(settings.direct_dsn, name))
+            closing.push_async_callback(_cancel, listening)
+            if state["provider"] is not None:
+                closing.push_async_callback(state["provider"].close)
+            closing.push_async_callback(state["board_visits"].close)
+            closing.push_async_callback(event_feed.close)
+            closing.push_async_callback(last_seen.close)
+            report_pool_usage(engine)
+            read_pool.report_usage()
+            await closing.enter_async_context(_compile_beside_requests())
+            state["mcp_server"] = await closing.enter_async_context(api.mcp.run_server())
+            await closing.enter_async_context(state["metrics_folder"].share())
             yield state
-        stopping.set()
-        await compiling
-        await state["last_seen"].close()
-        await event_feed.close()
-        await state["board_visits"].close()
-        if state["provider"] is not None:
-            await state["provider"].close()
-        listen_task.cancel()
-        with suppress(asyncio.CancelledError):
-            await listen_task
-        await read_pool.close()
-        await shared_limits.close()
-        await limit_engine.dispose()
-        await engine.dispose()
 
     return Starlette(
         routes=[
@@ -198,6 +201,23 @@ def build_app(settings: Settings) -> Starlette:
     )
 
 
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+@asynccontextmanager
+async def _compile_beside_requests() -> AsyncGenerator[None]:
+    stopping = threading.Event()
+    compiling = asyncio.create_task(asyncio.to_thread(compile_in_advance, stopping))
+    try:
+        yield
+    finally:
+        stopping.set()
+        await compiling
+
+
 def compile_in_advance(stopping: threading.Event) -> None:
     """Compile what would hold the event loop in the first requests of the process, in a thread."""
     inbox.compile_statements()
@@ -211,6 +231,7 @@ def build_state(
     event_feed: Any,
     read_pool: Any,
     shared_limits: SharedLimits,
+    last_seen: LastSeenBuffer,
 ) -> dict[str, Any]:
     """Return the content of `request.state`."""
     secret_cipher = SecretCipher(settings)
@@ -219,7 +240,7 @@ def build_state(
         "provider": OpenIdProvider(settings) if settings.oidc_issuer else None,
         "transaction_factory": transaction_factory,
         "read_pool": read_pool,
-        "last_seen": LastSeenBuffer(transaction_factory),
+        "last_seen": last_seen,
         "postgres_listener": listener,
         "event_feed": event_feed,
         "rate_limits": RateLimits.from_settings(settings, shared_limits),

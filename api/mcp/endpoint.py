@@ -48,10 +48,12 @@ async def run_server() -> AsyncGenerator[ASGIApp]:
         await application(scope, receive, send)
 
     running = asyncio.create_task(run_when_requested())
-    yield handle
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
+    try:
+        yield handle
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
 
 
 class _AuthenticatedServer:

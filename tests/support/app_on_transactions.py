@@ -42,8 +42,9 @@ def build_app_on(
         event_feed,
         ReadsOn(transaction),
         SharedLimits(None),  # a statement beside those of the test would be in its transaction
+        FirstUses(transaction),
     )
-    built |= {"last_seen": FirstUses(transaction)} | state
+    built |= state
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         await application({**scope, "state": dict(built)}, receive, send)
