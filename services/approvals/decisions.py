@@ -41,6 +41,7 @@ from services.approvals.votes import (
     load_decider_roles,
     require_completion_allowed,
     require_decider,
+    require_other_requester,
     require_recent_sign_in,
     set_expiry,
 )
@@ -281,7 +282,10 @@ async def apply_decision(
     decision: PreparedDecision,
     basis: DecisionBasis,
 ) -> tuple[ApprovalDetail, finalization.FinalizationEffects | None]:
-    """Apply a decision. Return no effects if the same user has already decided the same."""
+    """Apply a decision. Return no effects if the same user has already decided the same.
+
+    All errors are raised before the first change: others of a bulk decision are committed.
+    """
     if not approval.is_undecided:
         return await _repeat(session, approval, decision, basis.roles)
     if decision.status is ApprovalStatus.PENDING:
@@ -289,6 +293,7 @@ async def apply_decision(
     require_decider(approval, decision.user, decision.status, basis.roles)
     require_recent_sign_in(approval.approval.policy_verdict, decision.signed_in_at)
     if decision.status is ApprovalStatus.APPROVED:
+        require_other_requester(approval, decision.user)
         await require_completion_allowed(
             session, approval, decision.user, decision.completes_tasks, decision.signed_in_at
         )

@@ -86,6 +86,13 @@ def require_decider(
         raise Forbidden("decider_not_allowed", reason, rule=verdict.rule_name)
 
 
+def require_other_requester(detail: ApprovalDetail, user: User) -> None:
+    """Raise Forbidden if the user made this request and the policy asks two other people."""
+    if is_own_request(detail, user.id):
+        reason = N_("You made this request, so two other people must approve it.")
+        raise Forbidden("own_request", reason)
+
+
 def require_recent_sign_in(verdict: PolicyVerdict, signed_in_at: datetime | None) -> None:
     """Raise RecentSignInRequired if the policy asks for a recent sign-in and this is none."""
     if verdict.requires_recent_sign_in:
@@ -204,14 +211,11 @@ async def approve_first(
 
     The second person must approve the same content, and the first one must still have the right to
     decide; otherwise the second one is the first. Nothing happens if the first person approves
-    again. Raises Forbidden for the requester.
+    again. The caller has checked that the user may decide.
     """
     approval = detail.approval
     if not _asks_two(approval):
         return None
-    if is_own_request(detail, user.id):
-        reason = N_("You made this request, so two other people must approve it.")
-        raise Forbidden("own_request", reason)
     is_same_content = approval.first_approval_hash == approval.action_hash
     new_events = []
     if approval.first_approved_at is not None and is_same_content:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from core.clock import now
 from core.errors import Conflict
-from models import ApprovalTask, EventType, Status
+from models import Approval, ApprovalTask, EventType, PolicyEffect, PolicyVerdict, Status
 from services import approvals, boards, tasks
 from services.approvals import ApprovalCreate
 from tests.support.approval_helpers import (
@@ -352,6 +352,28 @@ class TestChangedContent:
         assert await decide() == ["approval_content_changed", None]
         seen = await get_hash(session, changed)
         assert await decide(action_hashes={changed.approval.id: seen}) == [None, None]
+
+
+async def test_a_refused_bulk_decision_does_not_change_what_was_reviewed(
+    session, world, board
+) -> None:
+    two = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Two")
+    task = await add_task(session, world)
+    detail = await request_approval(session, world, task)
+    approval = detail.approval
+    approval.policy_verdict, approval.requested_by_user_id = two, world.alice.id
+    await decide_approval(session, world.bob, approval)
+    await update(session, world, task, description="Another one.")
+
+    columns = (Approval.action_hash, ApprovalTask.content, ApprovalTask.content_hash)
+    reviewed = select(*columns).join(ApprovalTask)
+    before = (await session.execute(reviewed)).all()
+    hashes = {approval.id: await get_hash(session, detail)}
+    [refused] = await approvals.decide_many_with_undo(
+        session, world.alice, [*hashes], status=APPROVED, action_hashes=hashes, undo_seconds=8
+    )
+    assert (refused.error and refused.error.code) == "own_request"
+    assert (await session.execute(reviewed)).all() == before
 
 
 async def test_tasks_that_an_approval_would_unblock_are_listed(session, world, board) -> None:
