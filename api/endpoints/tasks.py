@@ -1,6 +1,6 @@
 """Tasks and their comments (contract, people-and-boards 3.10)."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.endpoints.gateway_runs import RunRead, build_run_fields
 from api.framework.agent_operations import declare_agent
-from api.framework.auth import is_without_decisions, require_decision_scope
+from api.framework.auth import is_without_decisions
 from api.framework.dependencies import board_for_lead, board_for_read, board_for_update
 from api.framework.fields import (
     JsonObject,
@@ -38,7 +38,7 @@ from core.http.request import Session
 from core.json_responses import Encoded, build_encoder, encode_page, json_time
 from core.paging import Page
 from models import Board, Event, EventType, LinkKind, Status
-from services import activity, events, forges, policies, tags, tasks
+from services import activity, events, forges, tags, tasks
 from services.gateways import runs
 from services.tasks import TaskCommentCreate, TaskCreate, TaskUpdate
 
@@ -192,8 +192,11 @@ async def create_task(context: RequestContext, board: Board, body: TaskCreate) -
 
     Agents, and tokens with the scope `no_decisions`, may not use tags that a policy names.
     """
-    await _check_tags(context, board, body.tag_ids)
-    return _encode_task(await tasks.create_task(context.session, context.actor, board, body))
+    may_decide = not is_without_decisions(context.request)
+    created = await tasks.create_task(
+        context.session, context.actor, board, body, may_decide=may_decide
+    )
+    return _encode_task(created)
 
 
 @error_responses(409, 412)
@@ -207,27 +210,16 @@ async def update_task(
     409, or with 422 if a comment is missing. Agents, and tokens with the scope `no_decisions`, may
     not add and remove tags that a policy names.
     """
-    if "tag_ids" in body.model_fields_set:
-        await _check_tags(context, board, body.tag_ids or (), task_id)
     changed = await tasks.update_task(
-        context.session, context.actor, board, task_id, body, known=context.known_versions
+        context.session,
+        context.actor,
+        board,
+        task_id,
+        body,
+        known=context.known_versions,
+        may_decide=not is_without_decisions(context.request),
     )
     return _encode_task(changed)
-
-
-async def _check_tags(
-    context: RequestContext, board: Board, tag_ids: Collection[UUID], task_id: UUID | None = None
-) -> None:
-    """Raise Forbidden if a token without decisions changes tags that decide what a policy asks."""
-    if not is_without_decisions(context.request):
-        return
-    current: Collection[UUID] = ()
-    if task_id is not None:
-        detail = await tasks.get_task_detail(context.session, board, task_id)
-        current = [tag.id for tag in detail.tags]
-    named = await policies.list_named_tag_ids(context.session, board)
-    if not named.isdisjoint({*current} ^ {*tag_ids}):
-        require_decision_scope(context.request)
 
 
 @error_responses(412)

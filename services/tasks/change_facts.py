@@ -47,7 +47,13 @@ AUTHOR_ID = bindparam("author_id", type_=Uuid())
 
 
 async def load_change(
-    session: AsyncSession, actor: Actor, board: Board, task_id: UUID, changes: dict[str, Any]
+    session: AsyncSession,
+    actor: Actor,
+    board: Board,
+    task_id: UUID,
+    changes: dict[str, Any],
+    *,
+    may_decide: bool,
 ) -> TaskChange:
     """Load a task and the facts for the rules about its change. Raises NotFound."""
     is_lead = isinstance(actor, Agent) and actor.is_board_lead
@@ -68,7 +74,7 @@ async def load_change(
     facts = row._asdict()
     task = facts.pop("task")
     facts["bound_fields"] = custom_fields.build_bound_fields(row.bound_fields or ())
-    facts |= await _load_references(session, actor, board, task, changes)
+    facts |= await _load_references(session, actor, board, task, changes, may_decide=may_decide)
     named_at = task.claimed_run_at
     facts["is_run_silent"] = named_at is not None and named_at < now() - RUN_SILENCE
     change = TaskChange(actor=actor, board=board, task=task, values=changes, **facts)
@@ -81,12 +87,18 @@ async def load_change(
 
 
 async def load_creation(
-    session: AsyncSession, actor: Actor | None, board: Board, task: Task, changes: dict[str, Any]
+    session: AsyncSession,
+    actor: Actor | None,
+    board: Board,
+    task: Task,
+    changes: dict[str, Any],
+    *,
+    may_decide: bool,
 ) -> TaskChange:
     """Load the facts for the rules about a new task."""
     # An empty list removes nothing from a task that is new.
     sent = {name: value for name, value in changes.items() if value}
-    facts = await _load_references(session, actor, board, task, sent)
+    facts = await _load_references(session, actor, board, task, sent, may_decide=may_decide)
     row = await CREATION_FACTS.first(
         session,
         board_id=board.id,
@@ -102,7 +114,13 @@ async def load_creation(
 
 
 async def _load_references(
-    session: AsyncSession, actor: Actor | None, board: Board, task: Task, changes: dict[str, Any]
+    session: AsyncSession,
+    actor: Actor | None,
+    board: Board,
+    task: Task,
+    changes: dict[str, Any],
+    *,
+    may_decide: bool,
 ) -> dict[str, Any]:
     """Load the state of the tasks and tags whose ids were sent."""
     facts: dict[str, Any] = {}
@@ -120,7 +138,7 @@ async def _load_references(
         facts["can_user_read"] = await boards.can_user_read(
             session, board, changes["assigned_user_id"]
         )
-    if "tag_ids" in changes and isinstance(actor, Agent):
+    if "tag_ids" in changes and (isinstance(actor, Agent) or not may_decide):
         facts["policy_tag_ids"] = await policies.list_named_tag_ids(session, board)
     return facts
 

@@ -191,7 +191,7 @@ class TaskChange:
     open_dependency_ids: Sequence[UUID] = ()  # after the change; only tasks that are not done
     missing_task_ids: Sequence[UUID] = ()
     missing_tag_ids: Sequence[UUID] = ()
-    policy_tag_ids: Collection[UUID] = ()  # named by policies; loaded if an agent sends tags
+    policy_tag_ids: Collection[UUID] = ()  # that the actor may not change: policies name them
     creates_cycle: bool = False
     assignee: Agent | None = None  # the requested one, if such an agent exists
     can_user_read: bool = False  # whether the requested person can read the board

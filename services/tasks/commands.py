@@ -76,12 +76,14 @@ async def create_task(
     *,
     webhook: str = "",
     sends_messages: bool = True,
+    may_decide: bool = True,
 ) -> TaskDetail:
     """Create a task on a locked board. Only users, the board's lead and webhooks may.
 
     Without an actor, `webhook` is the name of the one that creates it. Without `sends_messages` the
-    caller tells the agents of it. Raises NotFound, Forbidden, Conflict or Invalid; see
-    change_request.py and rules.py.
+    caller tells the agents of it. Without `may_decide` the token of the user may not change what
+    decides about approvals. Raises NotFound, Forbidden, Conflict or Invalid; see change_request.py
+    and rules.py.
     """
     check_may_create_and_delete(actor, board)
     at = now()
@@ -97,7 +99,9 @@ async def create_task(
         version=0,
         created_at=at,
     )
-    change = await load_creation(session, actor, board, task, fields.as_changes())
+    change = await load_creation(
+        session, actor, board, task, fields.as_changes(), may_decide=may_decide
+    )
     if isinstance(actor, Agent) and (change.is_assigning or change.new_status is not Status.INBOX):
         await boards.check_agent_may_work(session, board, actor)
     check_creation(change)
@@ -138,13 +142,17 @@ async def update_task(
     fields: TaskUpdate,
     *,
     known: KnownVersions = None,
+    may_decide: bool = True,
 ) -> TaskDetail:
     """Update a task on a locked board within the rules for this actor.
 
-    An update without a difference is recorded too. Raises NotFound, Forbidden, Conflict or Invalid
-    (see rules.py), and PreconditionFailed if the task's version is not among the `known` ones.
+    An update without a difference is recorded too. `may_decide` is that of `create_task`. Raises
+    NotFound, Forbidden, Conflict or Invalid (see rules.py), and PreconditionFailed if the task's
+    version is not among the `known` ones.
     """
-    change = await load_change(session, actor, board, task_id, fields.changes())
+    change = await load_change(
+        session, actor, board, task_id, fields.changes(), may_decide=may_decide
+    )
     if isinstance(actor, Agent) and change.is_agent_work:
         await boards.check_agent_may_work(session, board, actor)
     check_change(change)

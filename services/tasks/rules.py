@@ -341,13 +341,20 @@ def require_review_comment(change: TaskChange) -> None:
 
 
 def check_policy_tags(change: TaskChange) -> None:
-    """Stop agents from changing tags that decide how an approval policy treats their requests."""
+    """Stop who may not decide from changing tags that decide how a policy treats requests."""
     changed = {*change.current_tag_ids} ^ {*change.values.get("tag_ids", change.current_tag_ids)}
-    if not changed.isdisjoint(change.policy_tag_ids):
+    if changed.isdisjoint(change.policy_tag_ids):
+        return
+    if isinstance(change.actor, Agent):
         raise Forbidden(
             "tag_of_policy",
             "An approval policy names one of these tags, so only people add and remove it.",
         )
+    raise Forbidden(
+        "token_scope_insufficient",
+        "An approval policy names one of these tags, which this token may not add and remove. Do it"
+        " on the page.",
+    )
 
 
 def _join_names(names: set[str]) -> str:
@@ -371,6 +378,7 @@ CHANGE_RULES: dict[ActorRole, tuple[Rule, ...]] = {
         check_sends_no_run,
         check_expected_status,
         check_tags_exist,
+        check_policy_tags,
         *DEPENDENCY_RULES,
         check_not_blocked_for_user,
         check_assignee_exists,
@@ -413,6 +421,7 @@ CREATION_RULES: dict[ActorRole, tuple[Rule, ...]] = {
     ActorRole.USER: (
         check_dependencies_exist,
         check_tags_exist,
+        check_policy_tags,
         check_not_blocked_at_creation,
         check_assignee_exists,
         check_assignee_board,

@@ -96,6 +96,7 @@ async def test_a_token_without_decisions_keeps_the_tags_that_a_policy_names(
         await alice.post(tasks, json={"title": "New", "tag_ids": [named]}),
     ):
         assert (refused.status_code, refused.json()["code"]) == (403, "token_scope_insufficient")
+    assert (await alice.patch(path, json={"tag_ids": None})).status_code == 200  # as if not sent
     assert (await alice.get(path)).json()["tag_ids"] == [named]
     assert (await alice.patch(path, json={"tag_ids": [named, other]})).status_code == 200
     assert (await alice.post(tasks, json={"title": "New", "tag_ids": [other]})).status_code == 200
