@@ -19,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal_column,
     or_,
     select,
     update,
@@ -54,6 +55,8 @@ from services.agents.rules import (
 )
 
 MAX_INTERVAL_LENGTH = 20  # characters
+MAX_UNCALLED = 200  # agents that have never called, the newest, whose tasks are looked for
+MAX_WAITING_TASKS = 100  # that are counted of one of them
 
 
 def changes_status(agent: Agent, offline_after: timedelta = OFFLINE_AFTER) -> bool:
@@ -269,7 +272,12 @@ class UncalledAgent:
 
     agent: Agent
     board: Board
-    task_count: int  # open tasks that are assigned to it
+    task_count: int  # open tasks that are assigned to it, at most one more than MAX_WAITING_TASKS
+
+    @property
+    def has_more_tasks(self) -> bool:
+        """Whether there are more tasks than are counted."""
+        return self.task_count > MAX_WAITING_TASKS
 
     @property
     def waiting_for(self) -> timedelta:
@@ -310,24 +318,28 @@ def list_missed_first_calls(
 def build_uncalled_query(*, by_board: bool) -> Query[UncalledAgent]:
     """Select agents for which tasks of readable boards wait, and that have never called.
 
-    For all boards or one; the oldest agent comes first.
+    For all boards or one; the oldest agent comes first. Only MAX_UNCALLED agents are looked at: no
+    index has those that have never called, because each heartbeat would change it.
     """
-    tasks = (
-        select(func.count())
-        .where(Task.assigned_agent_id == Agent.id, Task.status != Status.DONE)
-        .correlate(Agent)
-        .scalar_subquery()
-    )
-    query = (
-        select(Agent, Board, tasks)
-        .join(Board, Board.id == Agent.board_id)
-        .where(
-            Board.id.in_(boards.READABLE_BOARD_IDS),
-            uncalled_condition(bindparam("uncalled_since")),
-            tasks > 0,
-        )
-        .order_by(Agent.created_at, Agent.id)
+    newest = select(Agent.id, Agent.board_id).where(
+        Agent.organization_id == bindparam("organization_id", type_=Uuid()),
+        Agent.board_id.in_(boards.READABLE_BOARD_IDS),
+        uncalled_condition(bindparam("uncalled_since")),
     )
     if by_board:
-        query = query.where(Board.id == bindparam("board_id"))
-    return Query(query, lambda row: UncalledAgent(*row))
+        newest = newest.where(Agent.board_id == bindparam("board_id"))
+    newest = newest.order_by(Agent.created_at.desc(), Agent.id.desc())
+    uncalled = newest.limit(literal_column(str(MAX_UNCALLED))).subquery("uncalled")
+    waiting = select(Task.id).where(
+        Task.board_id == uncalled.c.board_id,
+        Task.assigned_agent_id == uncalled.c.id,
+        Task.status != Status.DONE,
+    )
+    waiting = waiting.limit(literal_column(str(MAX_WAITING_TASKS + 1))).correlate(uncalled)
+    counted = select(func.count().label("tasks")).select_from(waiting.subquery()).lateral("counted")
+    found = uncalled.join(counted, counted.c.tasks > 0)
+    found = found.join(Agent, Agent.id == uncalled.c.id).join(
+        Board, Board.id == uncalled.c.board_id
+    )
+    query = select(Agent, Board, counted.c.tasks).select_from(found)
+    return Query(query.order_by(Agent.created_at, Agent.id), lambda row: UncalledAgent(*row))

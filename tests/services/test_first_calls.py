@@ -9,7 +9,9 @@ from core.clock import now
 from models import Agent, DesiredState, Event, EventType, Notification, NotificationKind, Status
 from services import agents
 from services.agents import AgentState
+from services.agents.heartbeats import MAX_UNCALLED, MAX_WAITING_TASKS
 from services.inbox import load_waiting_items
+from tests.support.board_rows import make_agent
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 JUST_NOW = "just now"
@@ -117,6 +119,33 @@ async def test_people_see_for_which_agents_tasks_wait(session, world) -> None:
         assert [(one.agent.name, one.board.name, one.task_count) for one in waiting] == found
     await store_uncalled(session, world.worker, 5 * MINUTE)
     assert not (await load_waiting_items(session, world.alice_member)).summary.uncalled_agents
+
+
+async def test_waiting_tasks_and_agents_are_looked_for_up_to_a_limit(session, world) -> None:
+    await store_uncalled(session, world.worker, 40 * MINUTE)
+    session.add_all(
+        [
+            world.make_task(f"Task {number}", assignee=world.worker)
+            for number in range(MAX_WAITING_TASKS + 2)
+        ]
+    )
+    await session.flush()
+    [waiting] = (await load_waiting_items(session, world.alice_member)).summary.uncalled_agents
+    assert (waiting.task_count, waiting.has_more_tasks) == (MAX_WAITING_TASKS + 1, True)
+
+    newer = [
+        make_agent(f"A{number}", world.board, status="provisioning", last_seen_at=None)
+        for number in range(MAX_UNCALLED)
+    ]
+    for agent in newer:
+        agent.created_at = now() - 30 * MINUTE
+    session.add_all(newer)
+    await session.flush()
+    assert not (await load_waiting_items(session, world.alice_member)).summary.uncalled_agents
+    session.add(world.make_task("Write", assignee=newer[0]))
+    await session.flush()
+    [waiting] = (await load_waiting_items(session, world.alice_member)).summary.uncalled_agents
+    assert (waiting.agent.name, waiting.has_more_tasks) == ("A0", False)
 
 
 @pytest.mark.parametrize(
