@@ -52,6 +52,12 @@ class GatewayRequest(Base):
         UniqueConstraint("gateway_id", "request_id", "sha256"),
         Index(None, "organization_id", "created_at"),
         Index("ix_gateway_requests_ended", "organization_id", "ended_at", "created_at", "id"),
+        Index(
+            "ix_gateway_requests_answered",
+            "organization_id",
+            "answered_at",
+            postgresql_where="answered_at is not null",
+        ),
         Index(None, "board_id", "state"),
         Index(None, "state", "expires_at"),
         Index(None, "agent_id", "run_id"),

@@ -28,11 +28,17 @@ THIS_BOARD_ID: Select[*tuple[Any, ...]] = select(bindparam("board_id", type_=Uui
 
 
 def newest_rows_query(
-    board_ids: Select[Any], rows: Select[*tuple[Any, ...]], board_id: Any, order: Any
+    board_ids: Select[Any],
+    rows: Select[*tuple[Any, ...]],
+    board_id: Any,
+    order: Any,
+    *,
+    limit: Any = PAGE_LIMIT,
+    offset: Any = PAGE_OFFSET,
 ) -> Callable[..., Select[*tuple[Any, ...]]]:
     """Return what selects the rows of a page of these boards, by `order` and then by id.
 
-    It takes conditions on the rows of each board.
+    It takes conditions on the rows of each board. The page is that of the request by default.
 
     `rows` selects an id, and `order` as its second column. Both are descending. An index on
     `board_id` and `order` is needed.
@@ -42,10 +48,10 @@ def newest_rows_query(
     of_board = rows.where(board_id == board.c.id).order_by(order.desc(), id.desc())
 
     def select_page(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-        newest = of_board.where(*conditions).limit(PAGE_LIMIT + PAGE_OFFSET).lateral("newest")
+        newest = of_board.where(*conditions).limit(limit + offset).lateral("newest")
         merged = select(newest.c[0], newest.c[1]).select_from(board.join(newest, true()))
         newest_first = merged.order_by(newest.c[1].desc(), newest.c[0].desc())
-        return newest_first.limit(PAGE_LIMIT).offset(PAGE_OFFSET)
+        return newest_first.limit(limit).offset(offset)
 
     return select_page
 

@@ -67,10 +67,15 @@ def _is_of_task() -> ColumnElement[bool]:
     return Approval.id.in_(select(ApprovalTask.approval_id).where(ApprovalTask.task_id == task_id))
 
 
-def _readable(*, by_board: bool) -> Sequence[ColumnElement[bool]]:
-    """Build the conditions for approvals of readable boards, or of one, by `_parameters`."""
-    readable = Approval.board_id.in_(boards.READABLE_BOARD_IDS)
-    return [readable, Approval.board_id == BOARD_ID] if by_board else [readable]
+IS_READABLE = Approval.board_id.in_(boards.READABLE_BOARD_IDS)
+"""Whether an approval is of a board that the member of `_parameters` may read."""
+
+
+def _select_readable_ids(*, by_board: bool) -> Select[UUID]:
+    """Select the boards that a member may read, or that one of them, by `_parameters`."""
+    readable = boards.READABLE_BOARD_IDS.subquery("readable")
+    ids = select(readable.c.id)
+    return ids.where(readable.c.id == BOARD_ID) if by_board else ids
 
 
 def _parameters(member: Member, board_id: UUID | None) -> dict[str, Any]:
@@ -96,10 +101,7 @@ def _build_page_query(
     """
     board_ids = board_pages.THIS_BOARD_ID
     if of_member:
-        readable = boards.READABLE_BOARD_IDS.subquery("readable")
-        board_ids = select(readable.c.id)
-        if by_board:
-            board_ids = board_ids.where(readable.c.id == BOARD_ID)
+        board_ids = _select_readable_ids(by_board=by_board)
     order: Any = DECIDED_AT if decided else Approval.created_at
     rows = select(Approval.id, order.label("at"))
     counted = list(counters.APPROVAL_COUNTS.values())
@@ -186,9 +188,7 @@ OPEN_APPROVALS = Query(
 
 UNDECIDED_APPROVALS = Query(
     _newest_first(
-        approvals_query().where(
-            is_one_of_these_approvals(), policies.IS_UNDECIDED, *_readable(by_board=False)
-        )
+        approvals_query().where(is_one_of_these_approvals(), policies.IS_UNDECIDED, IS_READABLE)
     ),
     detail_from_row,
 )
@@ -287,8 +287,17 @@ def build_decided_since_query(*, by_board: bool) -> Query[ApprovalDetail]:
     They are without their contents, as `decided_approvals_query` says.
     """
     is_recent = bindparam("since", type_=Approval.created_at.type) <= DECIDED_AT
-    query = decided_approvals_query().where(is_recent, *_readable(by_board=by_board))
-    return Query(_last_decision_first(query).limit(MAX_PAGE_SIZE), detail_from_row)
+    select_ids = board_pages.newest_rows_query(
+        _select_readable_ids(by_board=by_board),
+        select(Approval.id, DECIDED_AT.label("at")).where(is_recent),
+        Approval.board_id,
+        DECIDED_AT,
+        limit=MAX_PAGE_SIZE,
+        offset=0,
+    )
+    shown = select_ids().subquery("decided")
+    query = decided_approvals_query().join(shown, shown.c.id == Approval.id)
+    return Query(_last_decision_first(query), detail_from_row)
 
 
 UNDOABLE_DECISIONS = Query(
@@ -298,7 +307,7 @@ UNDOABLE_DECISIONS = Query(
             Approval.status == ApprovalStatus.PENDING,
             Approval.decided_by_user_id == bindparam("user_id"),
             Approval.finalizes_at > bindparam("now"),
-            *_readable(by_board=False),
+            IS_READABLE,
         )
     ),
     detail_from_row,
@@ -395,7 +404,5 @@ def _count_undecided(
 @cache
 def build_decided_count_query(*, by_board: bool) -> Query[int]:
     """Build the query that counts what `list_decided_approvals` lists."""
-    readable = boards.READABLE_BOARD_IDS.subquery("readable")
-    ids = select(readable.c.id)
-    ids = ids.where(readable.c.id == BOARD_ID) if by_board else ids
+    ids = _select_readable_ids(by_board=by_board)
     return Query(select(counters.sum_counts([BoardCounts.decided_approvals], ids)), itemgetter(0))

@@ -17,6 +17,7 @@ from models import ApprovalStatus, EventType, Status, Task
 from services import activity, approvals, boards, metrics, sidebar, tasks, tool_calls
 from services.activity import ActivityFilters
 from services.gateways import requests
+from services.inbox import load_waiting_items
 from services.tasks import BoardFilters, BoardOrder
 from tests.conftest import rolled_back
 from tests.support.gateway_rows import make_gateway
@@ -112,6 +113,14 @@ READS = {
     "decided approvals": lambda session, world: approvals.list_decided_approvals(
         session, world.alice_member, PAGE
     ),
+    "what was decided lately": lambda session, world: approvals.build_decided_since_query(
+        by_board=False
+    ).fetch(
+        session,
+        user_id=world.alice.id,
+        organization_id=world.tern.id,
+        since=now() - timedelta(days=365),
+    ),
     "the tasks of a board": lambda session, world: tasks.list_tasks(session, world.board, PAGE),
     "the tasks in the inbox": lambda session, world: tasks.list_tasks(
         session, world.board, PAGE, statuses=[Status.INBOX]
@@ -129,6 +138,7 @@ READS = {
     "permissions of an agent": lambda session, world: tool_calls.list_newest_grants(
         session, world.worker, 20
     ),
+    "the inbox": lambda session, world: load_waiting_items(session, world.alice_member),
     "the dashboard": lambda session, world: metrics.load_dashboard(
         session, world.alice_member, "24h", now()
     ),
