@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ARRAY, REAL, ColumnElement, String, bindparam, func, literal, literal_column
 
-from core.accents import map_plain_text, remove_accents
+from core.accents import build_pattern, remove_accents
 
 SEPARATORS = (
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~¡¿«»\u2039\u203a“”„\u2018\u2019\u201a\u2013—…·•→←\u00a0"
@@ -104,20 +104,22 @@ def highlight_matches(text: str, wanted: Sequence[str]) -> list[TextPart]:
     """Split a text into matching words and the text between them."""
     if not wanted:
         return [TextPart(text, False)] if text else []
-    plain, places = map_plain_text(text)
     parts, end = [], 0
-    for hit in re.finditer(_build_hit_pattern(wanted), plain, flags=re.IGNORECASE):
-        start, stop = places[hit.start()], places[hit.end()]
+    for hit in re.finditer(format_hit_pattern(wanted), text):
+        start, stop = hit.span()
         parts += [TextPart(text[end:start], False), TextPart(text[start:stop], True)]
         end = stop
     return [part for part in [*parts, TextPart(text[end:], False)] if part.text]
 
 
-def _build_hit_pattern(wanted: Sequence[str]) -> str:
-    """Build a pattern of words that begin with a wanted one, or of unspaced ones."""
-    longest_first = sorted(map(remove_accents, wanted), key=len, reverse=True)
-    beginnings = "|".join(re.escape(word) for word in longest_first if not is_unspaced(word))
-    anywhere = "|".join(re.escape(word) for word in longest_first if is_unspaced(word))
+def format_hit_pattern(wanted: Sequence[str]) -> str:
+    """Return a pattern of words that begin with a wanted one, or of unspaced ones.
+
+    It is for Python and PostgreSQL.
+    """
+    longest_first = sorted(wanted, key=len, reverse=True)
+    beginnings = "|".join(build_pattern(word) for word in longest_first if not is_unspaced(word))
+    anywhere = "|".join(build_pattern(word) for word in longest_first if is_unspaced(word))
     inside = f"[^\\s{UNSPACED}{re.escape(SEPARATORS)}]"
     kinds = [f"(?<!{inside})(?:{beginnings}){inside}*"] if beginnings else []
     return "|".join([*kinds, anywhere] if anywhere else kinds)

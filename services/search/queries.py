@@ -16,9 +16,11 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     DateTime,
+    FromClause,
     Integer,
     Select,
     String,
+    Subquery,
     Uuid,
     bindparam,
     func,
@@ -30,14 +32,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from core.accents import remove_accents
 from core.db.full_text import (
     TextPart,
+    format_hit_pattern,
     format_tsquery,
     highlight_matches,
-    is_unspaced,
     split_words,
-    without_accents,
 )
 from core.db.reads import AnySelect, Query, Source
 from core.paging import PAGE_LIMIT, PAGE_OFFSET, Page, PageRows, Paging, build_page
@@ -145,9 +145,11 @@ def build_search_query(kinds: frozenset[Kind], *, by_agent: bool) -> PageRows[_R
 
     def build_statement(*conditions: ColumnElement[bool]) -> AnySelect:
         page_rows = page.where(*conditions).subquery("page")
+        snippet, snippet_columns = find_snippets(page_rows)
         return (
-            select(total.label("total"), page_rows, *select_snippet(page_rows.c.text))
+            select(total.label("total"), page_rows, *snippet_columns)
             .select_from(select(literal(1)).subquery("one_row").outerjoin(page_rows, true()))
+            .join(snippet, true())
             .order_by(*rank_order(page_rows))
         )
 
@@ -304,16 +306,18 @@ def build_page_query(active: frozenset[str]) -> Query[Any]:
     kind = bindparam("kind", type_=String())
     page = select(found).where(or_(kind.is_(None), found.c.kind == kind))
     rows = page.order_by(*rank_order(found)).limit(PAGE_LIMIT).offset(PAGE_OFFSET).subquery("page")
+    snippet, snippet_columns = find_snippets(rows)
     statement = (
         select(
             counts.scalar_subquery().label("counts"),
             rows,
-            *select_snippet(rows.c.text),
+            *snippet_columns,
             func.coalesce(
                 Agent.name, func.nullif(User.preferred_name, ""), func.nullif(User.name, "")
             ).label("author_name"),
         )
         .select_from(select(literal(1)).subquery("one_row").outerjoin(rows, true()))
+        .join(snippet, true())
         .outerjoin(Agent, Agent.id == rows.c.agent_id)
         .outerjoin(User, User.id == rows.c.user_id)
         .order_by(*rank_order(rows))
@@ -348,15 +352,8 @@ def _select_filtered(
 
 def term_parameters(terms: Sequence[str]) -> dict[str, str]:
     """Return the parameters of a statement that searches these words."""
-    plain = [remove_accents(term) for term in terms]
-    spaced = [term for term in plain if not is_unspaced(term)]
-    unspaced = [term for term in plain if is_unspaced(term)]
-    beginnings = [f"(?<![[:alnum:]])({'|'.join(spaced)})"] if spaced else []
-    return {
-        "tsquery": format_tsquery(terms),
-        # for PostgreSQL; the first match is the beginning of a word, or unspaced
-        "pattern": "|".join([*beginnings, *unspaced]),
-    }
+    # the rest of the text belongs to the first match, so that PostgreSQL looks for no others
+    return {"tsquery": format_tsquery(terms), "pattern": f"(?:{format_hit_pattern(terms)}).*"}
 
 
 def rank_order(found: Any) -> tuple[Any, ...]:
@@ -364,16 +361,17 @@ def rank_order(found: Any) -> tuple[Any, ...]:
     return found.c.rank.desc(), found.c.at.desc(), found.c.id
 
 
-def select_snippet(text: Any) -> tuple[ColumnElement[int], ColumnElement[str]]:
-    """Select the start of a snippet, as `start`, and its text, as `piece`."""
-    # the position of the first word that starts with one of the terms; 0 if none does
-    pattern = bindparam("pattern", type_=String)
-    hit = func.regexp_instr(without_accents(text), pattern, 1, 1, 0, "i")
-    # what is longer or shorter without accents before it
-    added = func.length(without_accents(func.left(text, hit))) - func.least(hit, func.length(text))
-    start = func.greatest(hit - added - SNIPPET_LEAD, 1)
-    piece = func.substr(text, start, SNIPPET_LENGTH + 1)
-    return start.label("start"), piece.label("piece")
+def find_snippets(rows: Subquery) -> tuple[FromClause, Sequence[ColumnElement[Any]]]:
+    """Return what to join with rows that have a text, and then the columns of their snippets.
+
+    `start` is where in the text a snippet starts, and `piece` its text.
+    """
+    # 0 if no word starts with one of the terms
+    hit = func.regexp_instr(rows.c.text, bindparam("pattern", type_=String), type_=Integer)
+    start = select(func.greatest(hit - SNIPPET_LEAD, 1).label("start")).correlate(rows)
+    found = start.offset(0).lateral("snippet")  # without an offset it would be computed twice
+    piece = func.substr(rows.c.text, found.c.start, SNIPPET_LENGTH + 1)
+    return found, (found.c.start, piece.label("piece"))
 
 
 def build_snippet(piece: str | None, start: int | None, terms: Sequence[str]) -> list[TextPart]:

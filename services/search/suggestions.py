@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     union_all,
 )
 
@@ -50,11 +51,11 @@ from services.messages import (
 from services.search.queries import (
     FoundObject,
     build_found,
+    find_snippets,
     is_searchable,
     named_rows,
     rank_order,
     select_found,
-    select_snippet,
     term_parameters,
 )
 from services.search.sources import (
@@ -132,8 +133,9 @@ def _build_suggestions_query() -> Query[Any]:
         best = select(literal(name).label("section"), ranked).order_by(*rank_order(ranked))
         parts.append(select(best.limit(section.limit).subquery()))
     found = union_all(*parts).subquery("found")
-    author = NO_TEXT.label("author_name")
-    statement = select(found, *select_snippet(found.c.text), author).order_by(*rank_order(found))
+    snippet, snippet_columns = find_snippets(found)
+    statement = select(found, *snippet_columns, NO_TEXT.label("author_name"))
+    statement = statement.join(snippet, true()).order_by(*rank_order(found))
     return Query(statement, named_rows(statement))
 
 

@@ -203,3 +203,20 @@ async def test_filters_and_pickers_ignore_accents(session, world) -> None:
 async def test_agents_are_found_by_an_index(session) -> None:
     query = select(AGENTS.id).where(AGENTS.words.bool_op("@@")(build_tsquery(["heron"])))
     assert "ix_agents_words" in await explain(session, query)
+
+
+DECOMPOSED = {
+    "jose": "jose\u0301",
+    "josé": "JOSE\u0301",
+    "nguyen": "Nguye\u0302\u0303n",
+    "\u0439\u043e\u0434": "\u0438\u0306\u043e\u0434",
+    "stras": "Straße",
+}
+
+
+@pytest.mark.parametrize(("typed", "written"), DECOMPOSED.items())
+async def test_a_snippet_shows_a_match_after_many_marks(session, world, typed, written) -> None:
+    before = "e\u0301\u0302\u0303\u0304 \u0438\u0306 ß " * 300
+    session.add(world.make_task("A task", description=f"{before} {written} {before}"))
+    [item] = await search_all(session, world.alice, typed)
+    assert [part.text for part in item.snippet if part.hit] == [written]
