@@ -25,13 +25,12 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.accents import remove_accents
+from core.accents import build_pattern
 from core.clock import now
-from core.db.full_text import without_accents
 from core.db.reads import Query, Source
 from core.errors import Invalid
 from core.fields import MAX_NAME_LENGTH
-from core.text import N_, escape_pattern, replace_unstorable
+from core.text import N_, replace_unstorable
 from models import Board, BoardCustomField, CustomField, CustomFieldValue, FieldType, Task, new_id
 from services.custom_fields.rules import find_value_error, is_blank
 
@@ -75,9 +74,7 @@ def value_filter() -> ColumnElement[bool]:
     """Match the tasks of the enclosing query by `build_filter_parameters`."""
     value = func.coalesce(CustomFieldValue.value, CustomField.default_value)
     contains = value.op("#>>")(literal_column("'{}'::text[]")).cast(String)
-    contains = without_accents(contains).icontains(
-        bindparam("field_text", type_=String), escape="/"
-    )
+    contains = contains.regexp_match(bindparam("field_text", type_=String))
     equals = value == cast(bindparam("field_json", type_=String), JSONB)
     query = _join_fields(select(BoardCustomField.id), of_tasks=True).where(
         BoardCustomField.board_id == Task.board_id,
@@ -94,7 +91,7 @@ def build_filter_parameters(key: str, text: str) -> dict[str, str]:
     """
     return {
         "field_key": replace_unstorable(key),
-        "field_text": escape_pattern(remove_accents(replace_unstorable(text))),
+        "field_text": build_pattern(replace_unstorable(text)),
         "field_json": text.lower() if COMPARED_TEXT.fullmatch(text.lower()) else "null",
     }
 

@@ -34,11 +34,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from core.accents import remove_accents
-from core.db.full_text import without_accents
+from core.accents import build_pattern
 from core.db.reads import CombinedQuery, Query, Source
 from core.paging import KeysetPage, KeysetQuery, PagePlace
-from core.text import escape_pattern
 from models import (
     IS_OPEN,
     OPEN_DEPENDENCY_COUNT,
@@ -262,10 +260,7 @@ class BoardFilters:
             "priorities": [*map(_without_unstorable, self.priorities)],
             "statuses": [*self.statuses],
             **custom_fields.build_filter_parameters(*(self.custom_field or ("", ""))),
-            **{
-                f"word_{number}": escape_pattern(remove_accents(word))
-                for number, word in enumerate(self.words)
-            },
+            **{f"word_{number}": build_pattern(word) for number, word in enumerate(self.words)},
         }
 
 
@@ -295,15 +290,7 @@ def _build_conditions(active_filters: frozenset[str], word_count: int) -> list[C
     }
     return [
         Task.board_id == BOARD_ID,
-        *(
-            or_(
-                *(
-                    without_accents(text).icontains(word, escape="/")
-                    for text in (Task.title, Task.description)
-                )
-            )
-            for word in words
-        ),
+        *(Task.title.regexp_match(word) | Task.description.regexp_match(word) for word in words),
         *([or_(*assigned_to)] if assigned_to else []),
         *(build() for name, build in optional_conditions.items() if name in active_filters),
     ]
