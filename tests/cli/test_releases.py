@@ -9,6 +9,7 @@ import asyncpg
 import httpx2
 import pytest
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 from cli.command import CommandError
 from cli.database import open_transaction
@@ -114,6 +115,30 @@ async def test_a_migration_gives_up_its_lock_until_it_gets_it(
         assert await migration == "test1"
         await other.close()
         await reader.close()
+
+
+async def test_the_migration_of_words_locks_few_long_texts_at_once(
+    isolated_settings: Settings,
+) -> None:
+    """The words of a long text take half a second, and others wait for a locked row 10 s."""
+    await execute(
+        isolated_settings,
+        "insert into soul_directories (id, address) values (gen_random_uuid(), 'https://a.test')",
+        """
+        insert into souls (id, directory_id, handle, slug, title, description, content)
+        select gen_random_uuid(), id, 'a', number, 'é', '', repeat('é ', size) from soul_directories
+        cross join (select number, case when number > 4 then 1 else 50000 end as size
+            from generate_series(1, 300) number) as rows where address = 'https://a.test'
+        """,
+        "update alembic_version set version_num = '0114'",
+    )
+    await upgrade(isolated_settings, SCRIPTS, "0115")
+    async with open_transaction(isolated_settings) as session:
+        updated = text("select count(*), sum(octet_length(content)) from souls group by xmin::text")
+        counts, sizes = zip(*await session.execute(updated), strict=True)
+    assert sum(counts) >= 300
+    assert len(counts) < 30
+    assert max(sizes) < 500_000
 
 
 async def test_several_processes_migrate_once(isolated_settings: Settings, tmp_path: Path) -> None:
