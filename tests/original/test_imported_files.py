@@ -76,6 +76,22 @@ async def test_a_sync_replaces_the_files_of_the_original_after_a_preview(
         assert list_written(await run_sync(harness), agent) == set()
 
 
+async def test_a_former_file_that_the_agent_has_made_its_own_is_kept(
+    transaction: TransactionFactory, world: World
+) -> None:
+    async with run_provisioning_harness(transaction, world) as harness:
+        context = f"gateways.token:{harness.gateway.id}"
+        harness.gateway.encrypted_token = CIPHER.encrypt(TOKEN, context)
+        agent = await import_agent(harness)
+        for _ in range(2):
+            await run_sync(harness, dry_run=False)
+        own = "# BOOTSTRAP.md\n\nThe BASE_URL of the printer is http://printer.example\n"
+        harness.files_of(agent)["BOOTSTRAP.md"] = own
+        for _ in range(2):
+            assert list_written(await run_sync(harness, dry_run=False), agent) == set()
+            assert harness.files_of(agent)["BOOTSTRAP.md"] == own
+
+
 def test_an_imported_agent_is_still_known_as_one_after_a_sync() -> None:
     state = ProvisioningState(is_imported=True, token_id="1")
     stored = ProvisioningState.from_json(replace(state, kept_files=("USER.md",)).to_json())

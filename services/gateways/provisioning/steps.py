@@ -175,10 +175,10 @@ async def write_files(context: StepContext) -> StepOutcome:
             expected_hash=None if before is None else hash_token(before),
         )
     kept = [plan.name for plan in plans if plan.state is FileState.KEPT]
-    digests = {
-        plan.name: known.get(plan.name, ()) if plan.name in kept else [hash_token(plan.content)]
-        for plan in plans
-    }
+    digests = dict(known)  # former files that need no change have no plan
+    for plan in plans:
+        is_kept = plan.state is FileState.KEPT
+        digests[plan.name] = known.get(plan.name, ()) if is_kept else [hash_token(plan.content)]
     return StepDone(replace(context.state, file_digests=digests, kept_files=tuple(kept)))
 
 
