@@ -119,13 +119,13 @@ async def import_custom_fields(transfer: Transfer) -> None:
             "created_at": row.moment(),
             "updated_at": row.moment("updated_at"),
         }
-        for name in ("validation_regex", "default_value"):
+        for _ in ("validation_regex", "default_value"):  # either of them, or both, can be wrong
             try:
                 custom_fields.check_definition(values)
             except Invalid as error:
-                if values[name] is not None:
-                    row.note(f"{name}: left out: {error.message}")
-                    values[name] = None
+                wrong = str(error.field)
+                row.note(f"{wrong}: left out: {error.message}")
+                values[wrong] = None
         definition = FieldDefinition(organization_id, type, values["validation_regex"])
         transfer.fields[row.id] = definition
         yield NewRow(CustomField, values)

@@ -10,6 +10,7 @@ from core.db.engine import TransactionFactory
 from core.errors import Invalid
 from models import (
     AuditRecord,
+    CustomField,
     ExternalIdentity,
     Invite,
     Member,
@@ -185,3 +186,20 @@ async def test_a_payload_from_before_the_secret_is_unsigned(
         of_signed = select(WebhookPayload.webhook_id).where(WebhookPayload.is_signed)
         found = [*await session.scalars(of_signed)]
     assert sorted(found) == sorted(signed)
+
+
+async def test_only_the_invalid_part_of_a_custom_field_is_left_out(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    field_id = await original.fetchval(
+        "update task_custom_field_definitions set field_type = 'text', validation_regex = 'a+',"
+        " default_value = to_json('b'::text)"
+        " where id = (select id from task_custom_field_definitions limit 1) returning id"
+    )
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        field = await session.get_one(CustomField, field_id)
+    assert (field.validation_regex, field.default_value) == ("a+", None)
