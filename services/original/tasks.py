@@ -48,6 +48,7 @@ from services.original.source import (
     TAG_ASSIGNMENTS,
     TAGS,
     TASKS,
+    YEARS,
     is_any_of,
     is_of_boards,
     select_rows,
@@ -213,7 +214,7 @@ async def import_tasks(transfer: Transfer) -> None:
             .filter(move(MOVED_TO.format(Status.DONE)))
             .label("done_at"),
         )
-        .where(EVENTS.c.event_type == "task.status_changed")
+        .where(EVENTS.c.event_type == "task.status_changed", EVENTS.c.created_at.between(*YEARS))
         .group_by(EVENTS.c.task_id)
         .subquery("moves")
     )

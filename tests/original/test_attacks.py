@@ -1,5 +1,7 @@
 """Imports of what an attacker has stored in the original, and beside what is here already."""
 
+from datetime import UTC, datetime
+
 import asyncpg
 import pytest
 from sqlalchemy import func, select, update
@@ -15,6 +17,7 @@ from models import (
     Invite,
     Member,
     Organization,
+    Task,
     User,
     WebhookPayload,
 )
@@ -186,6 +189,30 @@ async def test_a_payload_from_before_the_secret_is_unsigned(
         of_signed = select(WebhookPayload.webhook_id).where(WebhookPayload.is_signed)
         found = [*await session.scalars(of_signed)]
     assert sorted(found) == sorted(signed)
+
+
+async def test_moves_in_years_that_cannot_be_stored_do_not_count(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    task_id = await original.fetchval(
+        "update tasks set status = 'done' where id = (select id from tasks where board_id in"
+        " (select id from boards) limit 1) returning id"
+    )
+    await original.execute("delete from activity_events where task_id = $1", task_id)
+    await original.execute(
+        "insert into activity_events (id, event_type, message, task_id, created_at)"
+        " select gen_random_uuid(), 'task.status_changed', 'Task moved to ' || status || ': x', $1,"
+        " at from unnest(array['in_progress', 'done']) status, unnest(array["
+        " '0001-01-01', '2026-03-04', '9999-12-31', '20000-01-01']::timestamp[]) at",
+        task_id,
+    )
+    await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        task = await session.get_one(Task, task_id)
+    assert task.started_at == task.done_at == datetime(2026, 3, 4, tzinfo=UTC)
 
 
 async def test_only_the_invalid_part_of_a_custom_field_is_left_out(
