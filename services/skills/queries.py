@@ -10,10 +10,11 @@ from sqlalchemy import ColumnElement, String, Uuid, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.accents import build_pattern
 from core.db.reads import AnySelect, Query, Source
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
-from core.text import N_, escape_pattern
+from core.text import N_
 from models import (
     Agent,
     Gateway,
@@ -44,9 +45,8 @@ class SkillFilter:
 
     def to_parameters(self) -> dict[str, object]:
         """Return the parameters of the list."""
-        search = f"%{escape_pattern(self.search)}%" if self.search else ""
         choices = {"category": self.category.strip().lower(), "risk": self.risk.strip().lower()}
-        return {"search": search, "pack_id": self.pack_id, **choices}
+        return {"search": build_pattern(self.search), "pack_id": self.pack_id, **choices}
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _filter_skills(statement: AnySelect) -> AnySelect:
     searched = (*searched, Skill.source_url)
     return statement.where(
         _IN_ORGANIZATION,
-        or_(search == "", *(column.ilike(search, escape="/") for column in searched)),
+        or_(search == "", *(column.regexp_match(search) for column in searched)),
         _matches_choice(Skill.category, "category"),
         _matches_choice(Skill.risk, "risk"),
         or_(pack_id.is_(None), Skill.pack_id == pack_id),

@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.accents import remove_accents
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
@@ -349,7 +350,9 @@ def search_query(remote: RemoteDirectory, text: str) -> Select[*tuple[Any, ...]]
     entries = entries.join(Soul.directory).where(_directory_condition(remote))
     if text:
         # one query for each way to match the text
-        is_name_match = (Soul.handle + "/" + Soul.slug).icontains(text, autoescape=True)
+        is_name_match = (Soul.handle + "/" + Soul.slug).icontains(
+            remove_accents(text), autoescape=True
+        )
         matches = [select(Soul.id).where(is_name_match)]
         score = case((is_name_match, 1.0), else_=0.0)  # a word in the title scores 0.6
         words = split_words(text)

@@ -16,14 +16,16 @@ from core.db.full_text import (
     split_words,
 )
 from core.paging import PagePlace, Paging
-from services import agents, pickers, search, tags, tasks
+from services import agents, pickers, search, skills, tags, tasks
 from services.agents import AgentFilters
 from services.pickers import PickerKind
 from services.search.sources import AGENTS
+from services.skills import SkillFilter
 from services.tasks import BoardFilters, BoardOrder
 from tests.services.test_search import search_all
 from tests.support.board_rows import make_agent, make_tag
 from tests.support.query_plans import explain
+from tests.support.skill_rows import make_skill
 
 
 async def test_the_snippet_shows_the_match_with_its_context_in_one_line(session, world) -> None:
@@ -186,7 +188,8 @@ async def test_a_snippet_shows_a_match_after_letters_that_become_two(session, wo
 
 async def test_filters_and_pickers_ignore_accents(session, world) -> None:
     task, member = world.make_task("Müll hinaus"), world.alice_member
-    session.add_all([make_agent("José", world.board), make_tag(world.tern, "Café"), task])
+    skill = make_skill(world.tern, description="Schreibt über Straßen.")
+    session.add_all([make_agent("José", world.board), make_tag(world.tern, "Café"), task, skill])
     await session.flush()
     filters = BoardFilters(q="mull")
     columns = await tasks.list_board_columns(session, world.board, filters, BoardOrder())
@@ -198,6 +201,9 @@ async def test_filters_and_pickers_ignore_accents(session, world) -> None:
     place = await pickers.get_picker_place(session, member, PickerKind.AGENTS)
     options = await pickers.list_options(session, place, PickerKind.AGENTS, "jose", Paging())
     assert [option.name for option in options.items] == ["José"]
+    for typed in ("uber strasse", "ÜBER"):
+        found_skills = await skills.list_skills(session, member, SkillFilter(typed))
+        assert [card.skill.name for card in found_skills.items] == ["Report writer"]
 
 
 PARTS = {

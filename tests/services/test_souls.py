@@ -134,6 +134,13 @@ async def test_souls_of_another_directory_are_not_shown(session: Any) -> None:
         assert [entry.slug for entry in found] == slugs
 
 
+async def test_a_part_of_a_name_is_found_without_its_accents(session: Any) -> None:
+    remote = await souls.load_directory(session, "http://127.0.0.1:1")
+    await souls.save_listing(session, remote, [DirectoryEntry("ada", "night-owl")])
+    [found] = await souls.search_souls(session, remote, "T-\u00d6wl", 20)
+    assert found.slug == "night-owl"
+
+
 def test_a_sitemap_lists_each_soul_once_for_any_host() -> None:
     urls = [
         "https://a.example/souls/ada/one",
