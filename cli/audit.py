@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import os
 import sys
 from collections.abc import AsyncIterable, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from services.audit import AuditAction, DroppableRecords, VerificationResult
 
 INSTALLATION = "installation"
+UNSYNCABLE = (errno.EACCES, errno.EINVAL, errno.ENOTSUP)  # a folder that only takes files
 
 
 def main(arguments: list[str]) -> int:
@@ -163,12 +165,16 @@ async def _write_file(path: Path, lines: AsyncIterable[bytes]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the names of the files of a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Write the names of the files of a folder to the disk, where its file system can do that."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in UNSYNCABLE:
+            raise
 
 
 async def _drop(settings: Settings, options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """Old records are dropped only behind an anchor, and only with an intact export of them."""
 
 import argparse
+import errno
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import date, timedelta
@@ -270,6 +271,10 @@ async def test_without_a_hash_the_database_drops_nothing(
     assert len(await list_records(isolated_transaction, organization_id=chain)) == OLD + NEW
 
 
+async def generate_line() -> AsyncGenerator[bytes]:
+    yield b"line"
+
+
 async def test_an_export_and_its_name_are_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,9 +285,22 @@ async def test_an_export_and_its_name_are_on_the_disk(
         synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
         sync(descriptor)
 
-    async def generate() -> AsyncGenerator[bytes]:
-        yield b"line"
-
     monkeypatch.setattr(os, "fsync", record)
-    await audit_command._write_file(tmp_path / "old.jsonl", generate())
+    await audit_command._write_file(tmp_path / "old.jsonl", generate_line())
     assert synced == [tmp_path / "old.jsonl.part", tmp_path]
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EINVAL, errno.ENOTSUP])
+async def test_an_export_is_complete_where_only_files_can_be_written_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    sync = os.fsync
+
+    def refuse_folder(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), tmp_path.stat()):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folder)
+    await audit_command._write_file(tmp_path / "old.jsonl", generate_line())
+    assert (tmp_path / "old.jsonl").read_bytes() == b"line"
