@@ -1,6 +1,8 @@
 """Run the command that is named on the command line of `./run` or `mission-control`."""
 
 import os
+import select
+import signal
 import sys
 from importlib import import_module
 
@@ -68,9 +70,24 @@ def main(arguments: list[str]) -> int:
         return module.main(rest)
 
 
+def is_unread() -> bool:
+    """Return whether nobody reads the output any more, as in `./run … | head`."""
+    poll = select.poll()
+    if sys.stdout is not None:
+        poll.register(sys.stdout, 0)
+    return bool(poll.poll(0))
+
+
 if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # it is closed at the start of the process
-            stream.flush()
+    try:
+        try:
+            status = main(sys.argv[1:])
+        finally:  # also before the end by SystemExit
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:  # it is closed at the start of the process
+                    stream.flush()
+    except BrokenPipeError:
+        if not is_unread():
+            raise
+        status = 128 + signal.SIGPIPE  # as a shell shows it
     os._exit(status)  # Python would visit all objects, for seconds after thousands of streams

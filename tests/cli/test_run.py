@@ -71,6 +71,26 @@ def test_a_command_succeeds_without_an_output() -> None:
     assert (result.returncode, result.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("words", [["--help"], ["link", "--help"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_command_ends_silently_if_nobody_reads_its_output(
+    words: list[str], unbuffered: str
+) -> None:
+    """As `./run … | head` does."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {"MC_ENV_FILE": os.devnull, "PYTHONUNBUFFERED": unbuffered}
+    result = subprocess.run(
+        [RUN, *words],
+        env=os.environ | environment,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=TIMEOUT,
+    )
+    os.close(writer)
+    assert result.stderr == b""
+
+
 def test_an_unknown_command_prints_the_list() -> None:
     result = call_run_script("fly")
     assert result.returncode == 2
