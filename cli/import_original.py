@@ -210,7 +210,8 @@ def print_report(report: "ImportReport") -> None:
         ("Organizations without an owner, as in the original", report.ownerless),
         ("Gateways that must approve Mission Control again (see --device-key)", report.new_devices),
         (
-            "Gateways of other organizations with private addresses (see --private-gateways)",
+            "Gateways of other organizations with a private address or a host name, which can stand"
+            " for one (see --private-gateways)",
             report.private_gateways,
         ),
         (

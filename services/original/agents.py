@@ -105,7 +105,7 @@ def _find_address_error(url: str) -> str | None:
 
 
 def _may_be_private(url: str) -> bool:
-    """Return whether an address can be in a private network. A name may lead anywhere."""
+    """Return whether an address is private, or a host name, which can stand for a private one."""
     try:
         return not ip_address(openclaw.parse_address(url).host).is_global
     except ValueError:

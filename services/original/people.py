@@ -247,9 +247,9 @@ class _Accounts:
 
 
 async def import_users(transfer: Transfer) -> None:
-    """Import the members of the organizations, and those who have created their invitations.
+    """Import the members of the organizations.
 
-    Raises Invalid if they have ids at Clerk and no issuer was named.
+    Raises Invalid if they have ids at Clerk, and nothing is said about their issuer.
     """
     ids = transfer.organization_ids
     members = select(MEMBERS.c.user_id).where(is_any_of(MEMBERS.c.organization_id, ids))

@@ -40,7 +40,7 @@ class ImportReport:
     matched: list[str] = field(default_factory=list)  # addresses of accounts that were here
     ownerless: list[str] = field(default_factory=list)  # organizations that had no owner
     private_gateways: list[str] = field(default_factory=list)
-    """Gateways of other organizations than the first one with private addresses."""
+    """Gateways of other organizations than the first one whose addresses may be private."""
     new_devices: list[str] = field(default_factory=list)  # gateways that have to approve us
     unsigned_webhooks: list[str] = field(default_factory=list)
     """Webhooks without a secret: their senders do not sign."""

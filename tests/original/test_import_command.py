@@ -63,7 +63,7 @@ async def test_it_shows_a_table_before_it_imports(
         "What changes:",
         "What stays behind, and why:",
         "How people sign in:",
-        "with private addresses",
+        "with a private address or a host name",
         "Webhooks without a secret",
         "Nothing was changed.",
     ):
