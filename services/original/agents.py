@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from uuid import UUID
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, func
 
 import openclaw
 from core.clock import now, parse_duration
@@ -31,6 +31,7 @@ from services.original.source import (
     PACKS,
     SKILLS,
     is_any_of,
+    is_of,
     is_of_agents,
     select_rows,
 )
@@ -316,8 +317,8 @@ async def import_skills(transfer: Transfer) -> None:
         }
         yield NewRow(GatewaySkill, values)
 
-    of_gateways = select(GATEWAYS.c.id).where(is_any_of(GATEWAYS.c.organization_id, ids))
-    query = select_rows(INSTALLED_SKILLS).where(INSTALLED_SKILLS.c.gateway_id.in_(of_gateways))
+    query = select_rows(INSTALLED_SKILLS)
+    query = query.where(is_of(GATEWAYS, INSTALLED_SKILLS.c.gateway_id, ids))
     query = query.order_by(INSTALLED_SKILLS.c.id)
     await transfer.copy("skills on gateways", query, plan_installed)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import func, select
+from sqlalchemy import func
 
 from core.clock import to_utc
 from core.fields import MAX_INTEGER, MAX_TEXT_LENGTH
@@ -37,6 +37,7 @@ from services.original.source import (
     PAYLOADS,
     WEBHOOKS,
     is_any_of,
+    is_of,
     is_of_boards,
     select_rows,
 )
@@ -140,8 +141,7 @@ async def import_memory(transfer: Transfer) -> None:
 
     query = select_rows(NOTES).where(is_of_boards(NOTES.c.board_id, ids))
     await transfer.copy("notes", query.order_by(NOTES.c.created_at, NOTES.c.id), plan_note)
-    of_groups = select(GROUPS.c.id).where(is_any_of(GROUPS.c.organization_id, ids))
-    query = select_rows(GROUP_NOTES).where(GROUP_NOTES.c.board_group_id.in_(of_groups))
+    query = select_rows(GROUP_NOTES).where(is_of(GROUPS, GROUP_NOTES.c.board_group_id, ids))
     order = (GROUP_NOTES.c.created_at, GROUP_NOTES.c.id)
     await transfer.copy("notes of groups", query.order_by(*order), plan_group_note)
 

@@ -32,6 +32,7 @@ from services.original.source import (
     ORGANIZATIONS,
     USERS,
     is_any_of,
+    is_of,
     select_rows,
 )
 from services.original.transfer import NewRow, Transfer
@@ -318,11 +319,8 @@ async def import_board_access(transfer: Transfer) -> None:
             values = {"organization_member_id": member_id, **_build_access(row)}
             yield NewRow(BoardAccess, values)
 
-    of_member = select(MEMBERS.c.id).where(
-        is_any_of(MEMBERS.c.organization_id, transfer.organization_ids)
-    )
-    query = select_rows(BOARD_ACCESS)
-    query = query.where(BOARD_ACCESS.c.organization_member_id.in_(of_member))
+    member_id, ids = BOARD_ACCESS.c.organization_member_id, transfer.organization_ids
+    query = select_rows(BOARD_ACCESS).where(is_of(MEMBERS, member_id, ids))
     await transfer.copy("rights on boards", query.order_by(BOARD_ACCESS.c.id), plan)
 
 
@@ -388,9 +386,6 @@ async def import_invites(transfer: Transfer) -> None:
                 InviteBoardAccess, {"organization_invite_id": invite_id, **_build_access(row)}
             )
 
-    of_invite = select(INVITES.c.id).where(
-        is_any_of(INVITES.c.organization_id, transfer.organization_ids)
-    )
-    query = select_rows(INVITE_ACCESS)
-    query = query.where(INVITE_ACCESS.c.organization_invite_id.in_(of_invite))
+    invite_id, ids = INVITE_ACCESS.c.organization_invite_id, transfer.organization_ids
+    query = select_rows(INVITE_ACCESS).where(is_of(INVITES, invite_id, ids))
     await transfer.copy("rights of invitations", query.order_by(INVITE_ACCESS.c.id), plan_access)

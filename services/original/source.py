@@ -326,20 +326,19 @@ def is_any_of(column: SQLColumnExpression[UUID], ids: Sequence[UUID]) -> ColumnE
     return column == func.any(literal(list(ids), ARRAY(Uuid())))
 
 
+def is_of(table: Table, column: ColumnElement[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
+    """Build the condition that a column has the id of a row of these organizations."""
+    return column.in_(select(table.c.id).where(is_any_of(table.c.organization_id, ids)))
+
+
 def is_of_boards(column: ColumnElement[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
     """Build the condition that a column has a board of these organizations."""
-    return column.in_(select(BOARDS.c.id).where(is_any_of(BOARDS.c.organization_id, ids)))
-
-
-def is_of_tasks(column: ColumnElement[UUID], ids: Sequence[UUID]) -> ColumnElement[bool]:
-    """Build the condition that a column has a task on a board of these organizations."""
-    return column.in_(select(TASKS.c.id).where(is_of_boards(TASKS.c.board_id, ids)))
+    return is_of(BOARDS, column, ids)
 
 
 def is_of_agents(ids: Sequence[UUID]) -> ColumnElement[bool]:
     """Build the condition for the agents of these organizations."""
-    its_gateways = select(GATEWAYS.c.id).where(is_any_of(GATEWAYS.c.organization_id, ids))
-    is_main = AGENTS.c.board_id.is_(None) & AGENTS.c.gateway_id.in_(its_gateways)
+    is_main = AGENTS.c.board_id.is_(None) & is_of(GATEWAYS, AGENTS.c.gateway_id, ids)
     return or_(is_of_boards(AGENTS.c.board_id, ids), is_main)
 
 
