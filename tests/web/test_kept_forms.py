@@ -12,8 +12,9 @@ from sqlalchemy import func, select, update
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Board, KeptForm, SignIn, Task, User
+from models import Board, KeptForm, SignIn, SkillPack, Task, User
 from services import kept_forms
+from tests.support.skill_archives import make_zip
 from tests.support.world import World
 from web.ui.posted_forms import ORIGIN_FIELD, SECRET_FIELD
 
@@ -139,6 +140,16 @@ async def test_a_form_of_another_user_is_not_executed(alice, bob, world, transac
         assert answer.status_code == 409
     assert await count(transaction, Task) == 0
     assert (await alice.post(path, data={"title": "Mine", ORIGIN_FIELD: origin})).status_code == 303
+
+
+async def test_a_form_with_a_file_belongs_to_its_user(alice, charlie, world, transaction) -> None:
+    page, path = "/skills/packs/new", "/skills/packs/uploads"
+    form = {"pack_name": "Sails", ORIGIN_FIELD: await read_origin(alice, page)}
+    files = {"archive": ("pack.zip", make_zip({"a/SKILL.md": "# A"}))}
+    assert (await charlie.post(path, data=form, files=files)).status_code == 409
+    assert await count(transaction, SkillPack) == 0
+    await end_sessions(transaction, world.alice)
+    assert read_next(await alice.post(path, data=form, files=files)) == page
 
 
 async def test_parts_are_not_sent_to_a_page_of_another_user(bob, world) -> None:

@@ -65,7 +65,10 @@ UNCHANGED_KEY = "has_form_changed_nothing"  # in the scope, whatever the status 
 Fields = Sequence[tuple[str, str]]
 
 _FORM_TAG = re.compile(r"<form\b(?:\{\{.*?\}\}|\{%.*?%\}|[^>{]|\{(?![{%]))*>", re.DOTALL)
-_ORIGIN = re.compile(rb"(?:^|&)form_origin=([^&]*)")
+_ORIGIN = re.compile(
+    rb"(?:^|&)form_origin=([^&]*)"
+    rb'|name="form_origin"\r\n\r\n([^\r\n]*)\r\n'  # of a form with a file
+)
 _FORM_ID = re.compile(
     rb"(?:^|&)form_id=([0-9a-f]{32})(?:&|$)"
     rb'|name="form_id"\r\n\r\n([0-9a-f]{32})\r\n'  # of a form with a file
@@ -140,8 +143,7 @@ def build_form_origin(request: Request, page: str) -> str:
 
 def read_form_origin(request: Request, body: bytes) -> FormOrigin | None:
     """Return the origin of a submitted form, or None without a valid signature."""
-    found = _ORIGIN.search(body)
-    text = unquote_plus(found[1].decode("ascii", "replace")) if found else ""
+    text = _find_origin(body)
     user, _dot, rest = text.partition(".")
     signature, _dot, page = rest.partition(".")
     expected = _sign_user(request.state.secret_cipher, user)
@@ -149,6 +151,15 @@ def read_form_origin(request: Request, body: bytes) -> FormOrigin | None:
         return None
     page, sent_by = _clean_page(page), find_page(request)
     return FormOrigin(UUID(user), sent_by if sent_by.partition("?")[0] == page else page)
+
+
+def _find_origin(body: bytes) -> str:
+    found = _ORIGIN.search(body)
+    if found is None:
+        return ""
+    if found[2] is not None:
+        return found[2].decode("utf-8", "replace")
+    return unquote_plus(found[1].decode("ascii", "replace"))
 
 
 def _sign_user(cipher: SecretCipher, user: str) -> str:
