@@ -1,7 +1,7 @@
-// Connects a page to the live connection that all tabs of its user share: in a SharedWorker, else in the visible tab
-// that has a lock (Web Locks) and reaches the others by a BroadcastChannel, else in each tab. The address is
-// body[data-live]: the user and organization (for), the last event that the page shows (after), and its board. The
-// worker runs the script body[data-live-hub-script].
+// Connects a page to the live connection that all tabs of its user share: in a SharedWorker, else (also if its script
+// cannot be loaded) in the visible tab that has a lock (Web Locks) and reaches the others by a BroadcastChannel, else in
+// each tab. The address is body[data-live]: the user and organization (for), the last event that the page shows
+// (after), and its board. The worker runs the script body[data-live-hub-script].
 // A hidden tab leaves; when it is visible again, it continues after the last event that it has seen.
 // Events: live:state { state, status } on the document; each message is an event of the body with its name, followed by
 // live:message { name }. The event live:retry on the document, the focus
@@ -13,12 +13,21 @@
   const key = searchParams.get("for"), board = searchParams.get("board") ?? undefined;
   const script = document.body.dataset.liveHubScript;
   const id = crypto.getRandomValues(new Uint32Array(4)).join("-");
-  let after = Number(searchParams.get("after")), connection, opened = 0, silence;
+  let after = Number(searchParams.get("after")), connection, opened = 0, silence, hasWorkerFailed = false;
 
   const openWorker = (receive) => {
-    const { port } = new SharedWorker(script, key);
+    const worker = new SharedWorker(script, key), { port } = worker;
     port.onmessage = ({ data }) => receive(data);
-    return { send: (message) => port.postMessage(message), close: () => port.close() };
+    worker.onerror = () => {
+      hasWorkerFailed = true;
+      leave();
+      connect();
+    };
+    const close = () => {
+      worker.onerror = null;
+      port.close();
+    };
+    return { send: (message) => port.postMessage(message), close };
   };
 
   const openOwn = (receive) => {
@@ -49,7 +58,7 @@
 
   const open = (receive) => {
     try {
-      if (self.SharedWorker) return openWorker(receive);
+      if (self.SharedWorker && !hasWorkerFailed) return openWorker(receive);
       if (self.BroadcastChannel && navigator.locks) return openChannel(receive);
     } catch { /* the browser forbids it, for example without storage */ }
     return openOwn(receive);

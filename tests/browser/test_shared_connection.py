@@ -12,6 +12,12 @@ from tests.support.page_checks import NO_WORKER, OWN_CONNECTION, new_context, se
 
 MANY = 7  # more than the connections of a browser to a server over HTTP/1.1
 LIVE = "#live[data-state=live]"
+MISSING_SCRIPT = """
+    const Worker = SharedWorker;
+    self.SharedWorker = class extends Worker {
+        constructor(script, name) { super("/static/missing.js", name); }
+    };
+"""
 
 
 @pytest.fixture
@@ -59,6 +65,15 @@ async def test_many_tabs_receive_a_change(site: LiveSite, tabs: BrowserContext, 
     await expect(pages[1].get_by_text("One tab hidden")).to_have_count(0)
     await pages[1].evaluate(set_hidden(False))
     await expect(pages[1].get_by_text("One tab hidden")).to_be_visible()
+
+
+async def test_tabs_whose_worker_cannot_be_loaded_receive_a_change(
+    site: LiveSite, tabs: BrowserContext
+) -> None:
+    await tabs.add_init_script(MISSING_SCRIPT)
+    board = site.create_board("No script")
+    pages = [await open_tab(tabs, f"/boards/{board['id']}") for _ in range(2)]
+    await expect_task(site, board, "For both", *pages)
 
 
 async def test_a_browser_without_workers_and_channels_has_own_connections(
