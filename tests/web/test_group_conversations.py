@@ -81,6 +81,8 @@ async def test_agents_are_shown_with_their_boards(
     assert "Garden<" in chat
     assert "Gone" in chat
     assert "Sent to all agents of the group" in chat
+    assert chat.count("av--nobody") == 1  # the message of an unknown author is none of a person
+    assert "bubble--me" not in chat
     assert "plan" in (await alice.get(f"{group_path}/notes", headers=HTMX)).text
 
 

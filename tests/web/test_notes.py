@@ -61,6 +61,7 @@ async def test_a_note_of_a_webhook_is_folded(alice, board_path, world, transacti
     assert "  *not* &lt;b&gt;" in page
     assert "payload:1" not in page
     assert "<p>By hand</p>" in page
+    assert page.count("av--nobody") == 1
 
 
 async def test_too_many_tags_of_a_note_are_explained(bob, places) -> None:
