@@ -59,6 +59,29 @@ async def test_an_answer_that_is_not_sent_stays_when_the_inbox_changes(site: Liv
         await expect(box).to_be_hidden()
 
 
+async def test_an_answer_that_the_server_has_not_accepted_stays_as_a_draft(site: LiveSite) -> None:
+    board = site.create_board("Drafts")
+    agent = site.create_agent(board)
+    path = f"/boards/{board['id']}"
+    site.owner.call("PATCH", path, workers_may_ask_people=True)
+    agent.call("POST", f"/agent{path}/gateway/main/ask-user", content="Which colour?")
+    [asked] = site.owner.call("GET", f"/questions?board_id={board['id']}")["items"]
+    async with site.open_page(f"/questions/{asked['id']}") as page:
+        box = page.locator("textarea[name=answer]")
+        button = page.get_by_role("button", name="Send answer")
+        await box.fill("The red one")
+        await page.route("**/answers", lambda route: route.fulfill(status=503, body="Not now"))
+        await button.click()
+        await expect(page.get_by_text("Not now")).to_be_visible()
+        await page.goto(f"/questions/{asked['id']}")
+        await expect(box).to_have_value("The red one")
+        await page.unroute("**/answers")
+        await button.click()
+        await expect(page.get_by_text("The red one")).to_be_visible()
+        stored = await page.evaluate("Object.keys(localStorage)")
+        assert [name for name in stored if name.startswith("draft:")] == []
+
+
 async def test_approvals_are_filtered_decided_and_found_again(site: LiveSite) -> None:
     board = site.create_board("Customs")
     agent = site.create_agent(board, "Clerk")
