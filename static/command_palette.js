@@ -41,10 +41,9 @@
 
   const filter = () => {
     const onlyCommands = typed().startsWith(">");
-    const plain = (said) => said.normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase();
-    const words = plain(typed().replace(/^>/, "").trim()).split(/\s+/);
+    const words = plainText(typed().replace(/^>/, "").trim()).split(/\s+/);
     for (const option of all()) {
-      const text = plain(option.textContent), isFound = found.contains(option);
+      const text = plainText(option.textContent), isFound = found.contains(option);
       const fits = (isFound && shownFor === typed()) || words.every((word) => text.includes(word));
       option.hidden = !fits || !isAvailable(option) || (onlyCommands && !option.closest("[data-commands]"));
     }

@@ -72,8 +72,7 @@
     const query = new URLSearchParams(element.dataset.suggest);
     query.set("q", text);
     // Until the response arrives, the options are those of an earlier text.
-    const plain = (said) => said.normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase();
-    const fits = (option) => plain(`${option.textContent} ${option.dataset.insert}`).includes(plain(text));
+    const fits = (option) => plainText(`${option.textContent} ${option.dataset.insert}`).includes(plainText(text));
     if (isOpen()) select(sign + text, options().filter(fits));
     loader.load(`${document.body.dataset.root}${PATHS[sign]}?${query}`, DELAY, (html) => show(html, sign + text));
   };

@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from playwright.async_api import Error, Page, Route, expect
 
+from core.accents import remove_accents
 from tests.support.full_site import THEMES
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
@@ -23,6 +24,14 @@ async def open_palette(page: Page, text: str = "") -> None:
     await page.keyboard.press("Control+k")
     await expect(page.locator("#palette")).to_be_visible()
     await page.keyboard.type(text)
+
+
+async def test_scripts_compare_texts_as_the_server_does(site: LiveSite) -> None:
+    letters = [chr(number) for number in [*range(0x20, 0x530), *range(0x1E00, 0x2000)]]
+    letters += ["e\u0301", "\u0438\u0306", "Łódź", "Straße", "ÆRØ", "Йод"]
+    async with site.open_page("/boards") as page:
+        plain = await page.evaluate("letters => letters.map(plainText)", letters)
+    assert plain == [remove_accents(letter).lower() for letter in letters]
 
 
 async def test_the_palette_finds_opens_and_remembers_objects(site: LiveSite) -> None:
