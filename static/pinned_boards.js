@@ -20,7 +20,6 @@
       onStart: ({ item }) => { item.dataset.used = ""; }, // the sidebar is not replaced meanwhile
       onEnd: ({ item, oldIndex, newIndex }) => {
         delete item.dataset.used;
-        // The response to a move contains the sidebar.
         if (oldIndex !== newIndex) submit({ board_id: item.dataset.pin, before: item.nextElementSibling?.dataset.pin ?? "" });
         else document.dispatchEvent(new Event("part:released"));
       },
@@ -39,6 +38,12 @@
     arrange.open = false;
     arrange.firstElementChild.focus();
   }, true); // before what closes the drawer with Escape
+  // The response to a move contains the sidebar. Without one, the boards return to their places.
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+    if (ctx.request.form?.id !== "move-pin") return;
+    document.dispatchEvent(new Event("part:released"));
+    if (!(ctx.response?.status < 400)) htmx.trigger(document.getElementById("rail"), "part:reload");
+  });
   document.addEventListener("htmx:after:swap", initialize);
   initialize();
 })();

@@ -9,7 +9,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.test_board_drops import hover, point_in, take
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import overflows_horizontally
+from tests.support.page_checks import cut_connection, overflows_horizontally
 
 RELOAD_SIDEBAR = """() => new Promise((resolve) => {
   addEventListener("htmx:before:request", (event) => { if (event.defaultPrevented) resolve(); });
@@ -93,6 +93,23 @@ async def test_the_sidebar_is_not_replaced_while_a_board_is_dragged(site: LiveSi
             await page.mouse.up()
         await expect(pins.nth(5)).to_have_text("Was renamed meanwhile")
         await expect_order(page, [names[2], names[0], names[1]])
+
+
+async def test_boards_return_to_their_places_if_a_move_fails(site: LiveSite, pinned) -> None:
+    async with site.open_page("/sign-in") as page:
+        await cut_connection(page)  # a live change would reload the sidebar later
+        await page.goto("/activity")
+        pins = page.locator("#rail-pinned a")
+        names = await pins.all_inner_texts()
+        await page.route("**/pins/moves", lambda route: route.abort())
+        await take(page, await point_in(pins.nth(2), 0.3, 0.5))
+        await move_to_top(page, names[2])
+        path = await pins.nth(6).get_attribute("href")
+        site.owner.call("PATCH", str(path), name="Was renamed during a drag")
+        await page.evaluate(RELOAD_SIDEBAR)
+        await page.mouse.up()
+        await expect(pins.first).to_have_text(names[0])
+        await expect(pins.nth(6)).to_have_text("Was renamed during a drag")
 
 
 async def test_pinned_boards_are_moved_on_a_phone(site: LiveSite, pinned) -> None:
