@@ -107,7 +107,7 @@ class SidebarData:
     last_opened_id: UUID | None
     board_count: int  # that the member may read
     other_unread_count: int  # of the boards opened last, those that are not shown but unread
-    agent_count: int  # of these boards; at most one more than MAX_COUNTED_AGENTS
+    agent_count: int  # that their list shows; at most one more than MAX_COUNTED_AGENTS
     online_agent_count: int  # 0 if there are more
     has_first_approvals: bool  # the user has approved something that still needs another person
     organizations: Sequence[OrganizationRef]
@@ -309,14 +309,19 @@ def _build_totals_query(*, of_all: bool) -> Query[_Totals]:
     memberships = select(func.jsonb_agg(by_name)).select_from(Member).join(Member.organization)
     ids = boards.select_board_ids(of_all=of_all)
     readable = ids.subquery("readable")
-    some = select(Agent.id).join(readable, readable.c.id == Agent.board_id)
-    counted = some.limit(MAX_COUNTED_AGENTS + 1).subquery("counted")
+    on_boards = select(Agent.id).join(readable, readable.c.id == Agent.board_id)
+    of_gateways = select(Agent.id).where(
+        IS_ADMIN,
+        Agent.gateway_id.in_(select(Gateway.id).where(own_gateways)),
+        Agent.board_id.is_(None),
+    )
+    counted = on_boards.union_all(of_gateways).limit(MAX_COUNTED_AGENTS + 1).subquery("counted")
     agent_count = select(func.count()).select_from(counted).scalar_subquery()
     is_online = agents.online_condition(
         bindparam("agents_at", type_=DateTime(timezone=True)),
         bindparam("offline_after", type_=Interval()),
     )
-    online = some.where(is_online).subquery("online")
+    online = on_boards.where(is_online).union_all(of_gateways.where(is_online)).subquery("online")
     online_count = select(func.count()).select_from(online).scalar_subquery()
     query = select(
         last_seq.scalar_subquery(),

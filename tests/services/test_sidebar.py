@@ -9,9 +9,9 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.errors import Invalid, NotFound
-from core.paging import Paging
+from core.paging import PagePlace, Paging
 from models import Board, BoardShortcut, Member
-from services import boards, sidebar, tasks
+from services import agents, boards, sidebar, tasks
 from services.sidebar import (
     MAX_COUNTED_AGENTS,
     MAX_OPENED,
@@ -22,6 +22,7 @@ from services.sidebar import (
     SidebarData,
 )
 from tests.support.board_rows import make_agent, make_board, make_task
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.round_trips import RoundTrip, record_round_trips
 from tests.support.world import World
 
@@ -164,6 +165,18 @@ async def test_opened_boards_that_are_not_shown_are_noticed_if_they_are_unread(
     shown = await load(session, member)
     assert [board.name for board in shown.recent if board.has_unread] == ["Board 13"]
     assert shown.other_unread_count == 1  # the first board; the last one was never opened
+
+
+async def test_the_agents_that_their_list_shows_are_counted(session, world) -> None:
+    gateway = make_gateway(world.tern)
+    session.add(gateway)
+    await session.flush()
+    session.add_all(make_main_agent(gateway))
+    await session.flush()
+    for member in (world.alice_member, world.bob_member):
+        listed = await agents.list_agent_page(session, member, 50, PagePlace())
+        shown = await load(session, member)
+        assert shown.agent_count == listed.total
 
 
 async def test_many_agents_are_not_counted_one_by_one(session, world) -> None:
