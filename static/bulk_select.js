@@ -49,6 +49,8 @@
   };
   document.addEventListener("htmx:before:request", keepConfirmation);
   document.addEventListener("htmx:before:swap", keepConfirmation);
+  // After its form has left the page, the source of a request is another element.
+  const changesSelection = ({ request }) => Boolean(request?.form?.matches("[data-bulk-bar]"));
   // While a request changes the selected items, the form shows it, and sends no other one.
   document.addEventListener("submit", (event) => {
     if (running === null || !event.target.matches("[data-bulk-bar]")) return;
@@ -56,17 +58,22 @@
     event.stopImmediatePropagation();
   }, true);
   document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
-    if (!ctx.sourceElement.matches?.("[data-bulk-bar]")) return;
+    if (!changesSelection(ctx)) return;
     running = ctx.sourceElement.querySelector("[data-bulk-count]").textContent;
     updateAll();
   });
+  // If the reader has changed the view meanwhile, the response does not bring back the earlier one.
+  document.addEventListener("htmx:before:swap", ({ detail: { ctx, tasks } }) => {
+    const isSameView = document.querySelector("[data-bulk-bar]")?.getAttribute("action") === ctx.request.action;
+    if (changesSelection(ctx) && !isSameView) tasks.splice(0, tasks.length, ...tasks.filter(({ target }) => target?.id !== "board-view"));
+  });
   document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
-    if (!ctx.sourceElement.matches?.("[data-bulk-bar]")) return;
+    if (!changesSelection(ctx)) return;
     running = null;
     updateAll();
   });
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
-    const decides = ctx.sourceElement?.matches?.("[data-bulk-bar]");
+    const decides = changesSelection(ctx);
     const decided = [...(ctx.sourceElement?.querySelectorAll?.("[data-decided]") ?? [])].map((one) => one.dataset.decided);
     for (const id of decided) picked.delete(id);
     for (const box of document.querySelectorAll("[data-select]:has([data-bulk-bar]) input[data-pick]")) {

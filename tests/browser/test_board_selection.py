@@ -211,6 +211,31 @@ async def test_a_change_shows_its_progress_and_is_sent_once(site: LiveSite) -> N
     assert len(sent) == 1
 
 
+async def test_a_change_ends_although_its_view_was_left_meanwhile(site: LiveSite) -> None:
+    board = site.create_board("Left meanwhile")
+    made = [site.create_task(board, title) for title in ("One", "Two")]
+    may_continue = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await may_continue.wait()
+        await route.continue_()
+
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        bar = page.locator("#bulk")
+        await card_of(page, made[0]).locator("input[data-pick]").check()
+        await page.route("**/changes*", hold)
+        await bar.get_by_role("button", name="Delete").click()
+        await page.get_by_role("link", name="Calendar", exact=True).click()
+        await expect(page.locator("#board-view table")).to_be_visible()
+        may_continue.set()
+        await expect(page.locator("#toasts")).to_contain_text("1 task deleted")
+        await expect(page.locator("#board-view table")).to_be_visible()
+        await page.get_by_role("link", name="Board", exact=True).click()
+        await card_of(page, made[1]).locator("input[data-pick]").check()
+        await expect(bar).to_contain_text("1 selected")
+        await expect(bar.get_by_role("button", name="Delete")).to_be_visible()
+
+
 async def test_everything_that_matches_is_selected_and_changed_with_one_undo(
     site: LiveSite, database: AsyncEngine, board: dict[str, Any]
 ) -> None:
