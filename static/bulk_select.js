@@ -51,7 +51,8 @@
   document.addEventListener("htmx:before:swap", keepConfirmation);
   // After its form has left the page, the source of a request is another element.
   const changesSelection = ({ request }) => Boolean(request?.form?.matches("[data-bulk-bar]"));
-  // While a request changes the selected items, the form shows it, and sends no other one.
+  // While a request changes the selected items, the form shows it, has the focus, and sends no other one. Then the focus
+  // is on an item, because the form is hidden.
   document.addEventListener("submit", (event) => {
     if (running === null || !event.target.matches("[data-bulk-bar]")) return;
     event.preventDefault();
@@ -59,8 +60,11 @@
   }, true);
   document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
     if (!changesSelection(ctx)) return;
-    running = ctx.sourceElement.querySelector("[data-bulk-count]").textContent;
+    const bar = ctx.sourceElement;
+    running = bar.querySelector("[data-bulk-count]").textContent;
+    if (bar.contains(ctx.request.submitter)) bar.focus(); // its controls are hidden
     updateAll();
+    document.getElementById("announce").textContent = bar.querySelector("[data-busy-text]").textContent;
   });
   // If the reader has changed the view meanwhile, the response does not bring back the earlier one.
   document.addEventListener("htmx:before:swap", ({ detail: { ctx, tasks } }) => {
@@ -71,6 +75,9 @@
     if (!changesSelection(ctx)) return;
     running = null;
     updateAll();
+    if (!document.activeElement?.matches("[data-bulk-bar]:not([data-any])")) return;
+    const item = last?.isConnected ? last.closest("[data-item]") : document.querySelector("[data-select] [data-item]");
+    (item?.querySelector("a[href]") ?? document.getElementById("content")).focus({ preventScroll: true });
   });
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
     const decides = changesSelection(ctx);
