@@ -14,14 +14,14 @@ window.boardDrawer = (() => {
     const shown = drawer().dataset.shows;
     document.getElementById(shown ?? "")?.setAttribute("aria-current", "true");
   };
-  const close = () => {
+  const close = (movesFocus = true) => {
     const link = opener?.isConnected ? opener : linkOf(drawer().dataset.shows);
     const empty = document.createElement("div");
     empty.id = "drawer";
     empty.hidden = true;
     drawer().replaceWith(empty);
     markCurrent();
-    link?.focus();
+    if (movesFocus) link?.focus();
   };
   const load = (address, source, more) => htmx.ajax("GET", address, { source, target: drawer(), swap: "outerHTML", ...more });
   // The address is in the history already; a link of the list would add it again.
@@ -43,6 +43,12 @@ window.boardDrawer = (() => {
   const closedAddress = () => {
     const closer = drawer()?.querySelector("[data-close-drawer]");
     return closer ? addressWithout(closer) : undefined;
+  };
+  // Back and Forward have changed the address already.
+  const cancel = () => {
+    const board = currentBoard();
+    opening.request.abort();
+    if (board && location.pathname !== board.path) pageHistory.push(board.path + board.search);
   };
   const restore = (path) => {
     const board = currentBoard(), { pathname, search } = new URL(path, location.href);
@@ -77,6 +83,7 @@ window.boardDrawer = (() => {
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
     if (event.target.matches("input, textarea, select")) return event.target.blur();
+    if (isOpening()) return cancel();
     drawer()?.querySelector("[data-close-drawer]")?.click();
   });
   document.addEventListener("htmx:before:request", (event) => {
@@ -92,7 +99,7 @@ window.boardDrawer = (() => {
     target.ariaBusy = "true";
   });
   document.addEventListener("htmx:finally:request", (event) => {
-    if (event.detail.ctx === opening && isOpening()) close(); // nothing has arrived
+    if (event.detail.ctx === opening && isOpening()) close(document.activeElement === document.body); // nothing has arrived
   });
   document.addEventListener("htmx:after:swap", (event) => {
     const { sourceElement, target, request } = event.detail.ctx;

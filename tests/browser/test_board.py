@@ -330,6 +330,38 @@ async def test_the_board_makes_room_before_the_task_has_arrived(site: LiveSite) 
         assert await columns.bounding_box() == whole
 
 
+async def test_a_task_that_does_not_arrive_leaves_the_focus_to_the_reader(site: LiveSite) -> None:
+    board = site.create_board("Does not arrive")
+    task = site.create_task(board, "Paint the door")
+    may_fail = asyncio.Event()
+
+    async def fail(route: Route) -> None:
+        await may_fail.wait()
+        await route.abort()
+
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        drawer, field = page.locator("#drawer"), page.get_by_label("Filter tasks")
+        link = card_of(page, task).get_by_role("link").first
+        await link.click()
+        await expect(drawer.get_by_role("heading", name="Paint the door")).to_be_visible()
+        await page.go_back()
+        await expect(drawer).to_be_hidden()
+        await page.route(f"**/tasks/{task['id']}", fail)
+        await page.go_forward()
+        await expect(drawer).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(drawer).to_be_hidden()
+        await expect(link).to_be_focused()
+        await expect(page).to_have_url(re.compile(f"/boards/{board['id']}$"))
+
+        await link.click()
+        await expect(drawer).to_be_visible()
+        await field.focus()
+        may_fail.set()
+        await expect(drawer).to_be_hidden()
+        await expect(field).to_be_focused()
+
+
 async def test_the_drawer_of_a_task_makes_room_beside_the_board(site: LiveSite) -> None:
     board = site.create_board("Wide screen")
     task = site.create_task(board, "Paint the door")
