@@ -13,7 +13,6 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from core.clock import now
 from core.http.request import get_settings
@@ -620,6 +619,3 @@ def render_error_page(code: int, message: str) -> Markup:
     template = environment.get_template(ERROR_TEMPLATES.get(code, "errors/error.html"))
     context = template.new_context({"message": message, "code": code, "other_organization": None})
     return Markup("".join(template.blocks["content"](context)))  # noqa: S704 (a template)
-
-
-ROUTES = [Route("/design", show_components)]

@@ -6,11 +6,14 @@ A form that is rejected is shown at its own address; opening that address again 
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 
+from core.config.paths import IS_CHECKOUT
 from core.errors import AppError, RecentSignInRequired
 from core.http.middleware import RequireCallerMiddleware
-from web import audit, causes, chat, design, live, policies, settings, system
+from web import audit, causes, chat, live, policies, settings, system
 from web.activity.views import ACTIVITY_ROUTES
 from web.agents import connection_views, file_views
 from web.agents import session_views as coding_session_views
@@ -362,6 +365,14 @@ SIGNED_IN_ROUTES: list[Route] = [
     Route("/welcome/agents/{agent_id:uuid}", welcome_views.show_first_call),
 ]
 
+
+async def show_components(request: Request) -> Response:
+    """Show the page of components, whose many example objects a server does not need."""
+    from web import design
+
+    return await design.show_components(request)
+
+
 MEMBER_ROUTES: list[Route] = [
     *GROUP_ROUTES,
     *NOTE_ROUTES,
@@ -382,7 +393,7 @@ MEMBER_ROUTES: list[Route] = [
     *PREFERENCE_ROUTES,
     Route(viewer.EVENTS_PATH, live.stream_events, name="events"),
     *dashboard_views.ROUTES,
-    *design.ROUTES,
+    *([Route("/design", show_components)] if IS_CHECKOUT else []),
     *[
         Route(f"{ONBOARDING_PATH}{path}", handler, methods=[method])
         for path, method, handler in [

@@ -169,6 +169,13 @@ def test_a_wheel_serves_people_and_agents_and_is_backed_up(
     assert (wheel.folder / ".local/share/mission-control/secret-key").is_file()
 
 
+def test_a_wheel_has_no_page_for_developers(wheel: InstalledWheel) -> None:
+    [package] = wheel.programs.parent.glob("lib/python*/site-packages/mission_control")
+    assert (package / "web/pages.py").is_file()
+    assert not (package / "web/design.py").exists()
+    assert not (package / "templates/design").exists()
+
+
 def test_a_wheel_has_the_licences_of_what_it_contains(wheel: InstalledWheel) -> None:
     name = f"lib/python*/site-packages/mission_control-{VERSION}.dist-info/licenses"
     [folder] = wheel.programs.parent.glob(name)
