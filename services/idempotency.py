@@ -68,7 +68,7 @@ async def claim_key(
         plain = cipher.decrypt(stored.encrypted_response, _encryption_context(request))
     except DecryptionError as error:
         reason = "This was done, but the answer cannot be read any more: SECRET_KEY has changed."
-        raise Conflict("idempotency_answer_lost", reason) from error
+        raise Conflict("idempotency_response_unreadable", reason) from error
     return StoredResponse(**json.loads(plain))
 
 

@@ -456,7 +456,9 @@ def parse_field_lines(text: str) -> Mapping[str, str]:
         templates[key] = template
     if len(templates) > MAX_FIELDS:
         reason = N_("A template sets at most %(max_count)s custom fields.")
-        raise Invalid("template_fields_many", reason, field="custom_fields", max_count=MAX_FIELDS)
+        raise Invalid(
+            "too_many_template_fields", reason, field="custom_fields", max_count=MAX_FIELDS
+        )
     return templates
 
 

@@ -244,7 +244,7 @@ async def update_onboarding(
     if body.status is None:
         if body.question is None:
             reason = "Send a question with options, or a draft with the status complete."
-            raise Invalid("onboarding_says_nothing", reason, field="question")
+            raise Invalid("question_or_draft_required", reason, field="question")
         found = await onboarding.ask_question(context.session, context.agent, board, message)
     else:
         if body.board_type is None:

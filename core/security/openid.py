@@ -371,7 +371,7 @@ class OpenIdProvider:
 def sign_in_not_verified() -> Unauthorized:
     """Return the error shown to users whose sign-in could not be verified."""
     reason = N_("The sign-in could not be confirmed. Start again.")
-    return Unauthorized(reason, code="sign_in_not_proven")
+    return Unauthorized(reason, code="sign_in_not_verified")
 
 
 async def _read(answer: httpx2.Response) -> bytes:

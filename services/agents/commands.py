@@ -201,7 +201,7 @@ async def reprovision_agent(
     agent, locked = await lock_agent(session, member, agent_id)
     if agent.desired_state is None:
         reason = N_("This agent is on no gateway, or others brought it there.")
-        raise Conflict("agent_not_brought", reason)
+        raise Conflict("agent_not_provisioned", reason)
     if agent.desired_state is DesiredState.GONE:
         await desired_state.request_removal(session, agent)
     else:
@@ -332,11 +332,13 @@ async def delete_worker(session: AsyncSession, lead: Agent, board: Board, agent_
     if not lead.is_board_lead or lead.board_id != board.id:
         raise Forbidden("lead_required", "Only the board's lead lets agents go.")
     if agent.board_id is None:
-        raise Forbidden("gateway_main_stays", "The gateway's own agent is not a lead's to let go.")
+        raise Forbidden(
+            "gateway_agent_cannot_be_deleted", "The gateway's own agent is not a lead's to let go."
+        )
     if agent.board_id != board.id:
         raise NotFound("agent_not_found", N_("There is no such agent on this board."))
     if agent.is_board_lead:
-        raise Forbidden("lead_stays", "Only an admin lets the board's lead go.")
+        raise Forbidden("lead_cannot_be_deleted", "Only an admin lets the board's lead go.")
     await boards.check_agent_may_work(session, board, lead)
     await _delete(session, lead, board, agent)
 

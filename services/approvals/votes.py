@@ -90,7 +90,7 @@ def require_other_requester(detail: ApprovalDetail, user: User) -> None:
     """Raise Forbidden if the user made this request and the policy asks two other people."""
     if is_own_request(detail, user.id):
         reason = N_("You made this request, so two other people must approve it.")
-        raise Forbidden("own_request", reason)
+        raise Forbidden("requester_may_not_approve", reason)
 
 
 def require_recent_sign_in(verdict: PolicyVerdict, signed_in_at: datetime | None) -> None:

@@ -127,7 +127,7 @@ async def run_command(
         pauser = await find_pauser(session, board)
         if not isinstance(pauser, Agent):
             raise Forbidden(
-                "pause_of_person", "A person paused this board, so only a person can resume it."
+                "paused_by_person", "A person paused this board, so only a person can resume it."
             )
     recipients = select(Agent).where(Agent.board_id == board.id, Agent.id != actor.id)
     outgoing = [

@@ -233,7 +233,7 @@ async def confirm_channel(
     if is_right:
         return None
     reason = N_("This is not the code. Check the e-mail, and enter its six digits.")
-    return Invalid("code_wrong", reason, field="code")
+    return Invalid("code_invalid", reason, field="code")
 
 
 async def resolve_failing(session: AsyncSession, channels: Sequence[NotificationChannel]) -> None:

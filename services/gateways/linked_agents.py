@@ -109,7 +109,7 @@ async def link_agent(
         raise NotFound("gateway_agent_not_found", reason, field="gateway_agent_id")
     if agent.is_managed:
         reason = N_("A Mission Control made this agent: it cannot be linked.")
-        raise Invalid("agent_made_here", reason, field="gateway_agent_id")
+        raise Invalid("agent_already_managed", reason, field="gateway_agent_id")
     profile = {"emoji": agent.emoji} if agent.emoji else None
     fields = agents.AgentCreate.parse(
         {

@@ -89,7 +89,7 @@ async def consume_authorization_request(
     query = select(PendingSignIn).where(PendingSignIn.state_hash == hash_token(state))
     found = await session.scalar(query)
     if found is None:
-        raise NotFound("sign_in_unknown", N_("This sign-in is not known here. Start again."))
+        raise NotFound("sign_in_not_found", N_("This sign-in is not known here. Start again."))
     if not secrets_equal(found.browser_hash, hash_token(browser)):
         reason = N_(
             "This sign-in was begun in another browser, or at another address. Start again."

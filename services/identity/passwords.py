@@ -314,4 +314,4 @@ def _valid_link_conditions(secret: str) -> tuple[ColumnElement[bool], ...]:
 
 def _password_link_over() -> NotFound:
     reason = N_("This link was used or replaced, has expired, or a part of it is missing.")
-    return NotFound("password_link_over", reason)
+    return NotFound("password_link_invalid", reason)

@@ -175,4 +175,6 @@ async def _is_owner_missing(session: AsyncSession) -> bool:
 
 
 def _first_run_over() -> NotFound:
-    return NotFound("first_run_over", N_("This link has been used, or a newer one has been made."))
+    return NotFound(
+        "setup_link_invalid", N_("This link has been used, or a newer one has been made.")
+    )

@@ -186,7 +186,7 @@ def _ensure_open(conversation: Conversation) -> None:
     """Raise Conflict if the conversation is closed."""
     if not conversation.is_open:
         reason = N_("This setup is over. Start another to continue.")
-        raise Conflict("onboarding_over", reason, status=conversation.session.status.value)
+        raise Conflict("onboarding_ended", reason, status=conversation.session.status.value)
 
 
 def _ensure_unanswered(conversation: Conversation, question_id: UUID | None) -> None:
@@ -197,7 +197,7 @@ def _ensure_unanswered(conversation: Conversation, question_id: UUID | None) -> 
     exchange = conversation.transcript.find_answered(question_id)
     if exchange is None:
         raise Conflict(
-            "onboarding_question_over", N_("The agent has continued with another question.")
+            "onboarding_question_replaced", N_("The agent has continued with another question.")
         )
     reason = N_("It was answered meanwhile: “%(answer)s”.")
     raise Conflict("onboarding_question_answered", reason, answer=exchange.answer)

@@ -159,7 +159,7 @@ async def confirm_goal(
         raise NotFound("onboarding_not_found", N_("No setup was started on this board."))
     if context.conversation.status not in OPEN_STATUSES:
         reason = N_("This setup is over. Start another to change the objective.")
-        raise Conflict("onboarding_over", reason, status=context.conversation.status.value)
+        raise Conflict("onboarding_ended", reason, status=context.conversation.status.value)
     return await _confirm(session, user, board, goal, context, context.conversation)
 
 
@@ -180,7 +180,7 @@ async def confirm_without_agent(
     last = context.conversation
     if ExpectedState.from_session(last) != expected:
         reason = N_("Somebody else continued this setup meanwhile. Look at it again.")
-        raise Conflict("onboarding_moved_on", reason)
+        raise Conflict("onboarding_changed", reason)
     if last is None or not expected.is_open:
         last = build_session(board, now())
         session.add(last)

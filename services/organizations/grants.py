@@ -63,7 +63,7 @@ async def grant_rights(
     boards = rights.board_access
     if len({grant.board_id for grant in boards}) < len(boards):
         reason = N_("Name each board once.")
-        raise Invalid("board_named_twice", reason, field="board_access")
+        raise Invalid("board_repeated", reason, field="board_access")
     holder.all_boards_read = rights.all_boards_read
     holder.all_boards_write = rights.all_boards_write
     await session.flush()

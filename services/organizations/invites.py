@@ -273,7 +273,7 @@ async def accept_invite(
     invite, locked = found
     if not is_invite_for(invite, locked):
         reason = N_("This invitation is for another e-mail address than yours.")
-        raise Forbidden("invite_for_another", reason)
+        raise Forbidden("invite_for_another_user", reason)
     return await _accept(session, locked, invite, audit_records)
 
 

@@ -258,7 +258,7 @@ async def _undo(
         raise task_not_found()
     values = _read_values(detail)
     if any(values[name] != value for name, value in stored["after"].items()):
-        raise Conflict("changed_since", N_("It has been changed since."))
+        raise Conflict("task_changed_since", N_("It has been changed since."))
     wanted, missing = values | stored["before"], dict(stored["before"])
     for _attempt in ("values", "what the move has changed"):  # it may assign the task
         detail = await update_task(session, user, board, task_id, TaskUpdate.parse(missing))
@@ -269,7 +269,9 @@ async def _undo(
                 detail.task.rank = Decimal(stored["rank"])
                 await session.flush()
             return
-    raise Conflict("no_way_back", N_("The rules of the board do not allow what it was before."))
+    raise Conflict(
+        "undo_not_possible", N_("The rules of the board do not allow what it was before.")
+    )
 
 
 async def purge_bulk_changes(session: AsyncSession) -> int:

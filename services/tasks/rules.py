@@ -181,7 +181,7 @@ def check_dependencies_exist(change: TaskChange) -> None:
 def check_no_dependency_cycle(change: TaskChange) -> None:
     if change.creates_cycle:
         raise Conflict(
-            "dependency_circle",
+            "dependency_cycle",
             N_("These tasks would depend on each other in a circle."),
             field="depends_on_task_ids",
         )
@@ -347,7 +347,7 @@ def check_policy_tags(change: TaskChange) -> None:
         return
     if isinstance(change.actor, Agent):
         raise Forbidden(
-            "tag_of_policy",
+            "tag_used_by_policy",
             "An approval policy names one of these tags, so only people add and remove it.",
         )
     raise Forbidden(

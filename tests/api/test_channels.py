@@ -78,7 +78,7 @@ async def test_an_address_is_confirmed_with_its_code(
     first, second = (re.findall(r"\d{6}", mail["Subject"])[0] for mail in mail_server.mails)
     for code in {first, "x"} - {second}:
         wrong = await alice.post(f"{path}/confirmations", json={"code": code})
-        assert (wrong.status_code, wrong.json()["code"]) == (422, "code_wrong")
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "code_invalid")
     right = await alice.post(f"{path}/confirmations", json={"code": second})
     assert right.json()["state"] == "active"
 
@@ -87,7 +87,7 @@ async def test_wrong_codes_are_counted(alice: Client, mail_server: MailServer) -
     body = {"kind": "email", "address": "olga@elsewhere.example"}
     path = f"/channels/{(await alice.post('/channels', json=body)).json()['id']}/confirmations"
     codes = [(await alice.post(path, json={"code": "x"})).json()["code"] for _ in range(6)]
-    assert codes == [*["code_wrong"] * 5, "code_expired"]
+    assert codes == [*["code_invalid"] * 5, "code_expired"]
 
 
 @pytest.mark.parametrize(

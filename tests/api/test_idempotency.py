@@ -200,5 +200,5 @@ async def test_an_unreadable_stored_response_is_reported_as_done(
     async with transaction() as session:
         await session.execute(update(IdempotencyKey).values(encrypted_response="v1.AAAA"))
     again = await post(alice, tasks, {"title": "Once"})
-    assert (again.status_code, again.json()["code"]) == (409, "idempotency_answer_lost")
+    assert (again.status_code, again.json()["code"]) == (409, "idempotency_response_unreadable")
     assert await count_tasks(transaction, Task) == 1

@@ -76,9 +76,9 @@ async def test_agents_do_not_change_tags_that_a_policy_names(alice, lead, world)
     task = (await alice.post(tasks, json={"title": "Ship", "tag_ids": [named]})).json()
     for tag_ids in ([], [other]):
         refused = await lead.patch(f"/agent{tasks}/{task['id']}", json={"tag_ids": tag_ids})
-        assert (refused.status_code, refused.json()["code"]) == (403, "tag_of_policy")
+        assert (refused.status_code, refused.json()["code"]) == (403, "tag_used_by_policy")
     created = await lead.post(f"/agent{tasks}", json={"title": "New", "tag_ids": [named]})
-    assert created.json()["code"] == "tag_of_policy"
+    assert created.json()["code"] == "tag_used_by_policy"
     more = await lead.patch(f"/agent{tasks}/{task['id']}", json={"tag_ids": ids})
     assert more.status_code == 200
     assert (await alice.patch(f"{tasks}/{task['id']}", json={"tag_ids": []})).status_code == 200
@@ -133,7 +133,7 @@ async def test_nobody_is_the_second_person_for_the_own_request(alice, bob, path,
     await set_policy(alice, world, effect="ask_two")
     approval = await request(alice, path)
     refused = await decide(alice, path, approval)
-    assert (refused.status_code, refused.json()["code"]) == (403, "own_request")
+    assert (refused.status_code, refused.json()["code"]) == (403, "requester_may_not_approve")
     assert (await decide(bob, path, approval)).json()["status"] == "pending"
     assert (await decide(alice, path, approval)).status_code == 403
 

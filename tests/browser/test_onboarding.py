@@ -112,7 +112,7 @@ async def _review_and_launch(page: Page, asker: ApiClient, board: dict[str, str]
 async def _hears_nothing_more(asker: ApiClient, board: dict[str, str]) -> None:
     path = f"/agent/boards/{board['id']}/onboarding"
     late = asker.client.post(path, json={"question": "One more?"})
-    assert (late.status_code, late.json()["code"]) == (409, "onboarding_over")
+    assert (late.status_code, late.json()["code"]) == (409, "onboarding_ended")
 
 
 async def test_a_button_is_busy_until_the_response_also_after_a_warning(

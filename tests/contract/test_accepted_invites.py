@@ -145,7 +145,7 @@ async def test_only_the_invited_address_accepts_an_invitation(
     nameless = await create_user(transaction, "Nobody", email=None)
     for client in (bob, client_for(nameless)):
         rejected = await client.post(ACCEPT, json={"token": created["token"]})
-        assert (rejected.status_code, rejected.json()["code"]) == (403, "invite_for_another")
+        assert (rejected.status_code, rejected.json()["code"]) == (403, "invite_for_another_user")
     assert (await alice.get(INVITES)).json()["total"] == 1
     async with transaction() as session:
         assert not (

@@ -161,7 +161,7 @@ async def test_a_lead_ends_a_pause_of_its_own_and_none_of_a_person(
 
     await hold_work(alice, world, "board_paused")
     answer = await lead.post(chat, json=resume)
-    assert (answer.status_code, answer.json()["code"]) == (403, "pause_of_person")
+    assert (answer.status_code, answer.json()["code"]) == (403, "paused_by_person")
     assert_refused(await worker.patch(task["path"], json={"status": "inbox"}), "board_paused")
     await resume_work(alice, world, "board_paused")
     assert (await worker.patch(task["path"], json={"status": "inbox"})).status_code == 200

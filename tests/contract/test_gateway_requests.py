@@ -58,7 +58,7 @@ async def test_an_answer_has_an_author_and_a_time(
     request = await create_request(transaction, gateway, world.worker, asked_at=long_ago)
     path, body = f"/gateway-requests/{request.id}/answer", {"sha256": request.sha256}
     stale = await bob.post(path, json={"sha256": "0" * 64, "decision": "deny"})
-    assert (stale.status_code, stale.json()["code"]) == (409, "request_differs")
+    assert (stale.status_code, stale.json()["code"]) == (409, "request_changed")
     for bad in ({"decision": "allow-always"}, {"decision": None}, {"answers": {"x": ["y"]}}):
         assert (await bob.post(path, json=body | bad)).status_code == 422
     answered = await bob.post(path, json=body | {"decision": "allow-once"})
@@ -121,7 +121,7 @@ async def test_a_request_that_is_over_has_a_reason(
     assert [one["error"] for one in found] == ["Somebody answered it."]
     body = {"sha256": request.sha256, "decision": "deny"}
     late = await alice.post(f"/gateway-requests/{request.id}/answer", json=body)
-    assert (late.status_code, late.json()["code"]) == (409, "request_over")
+    assert (late.status_code, late.json()["code"]) == (409, "request_closed")
 
 
 async def test_runs_are_listed_by_agent_and_by_task(

@@ -107,7 +107,7 @@ async def test_an_agent_is_linked_once(
 @pytest.mark.parametrize(
     ("wrong", "status", "code"),
     [
-        ({"gateway_agent_id": MANAGED_ID}, 422, "agent_made_here"),
+        ({"gateway_agent_id": MANAGED_ID}, 422, "agent_already_managed"),
         ({"gateway_agent_id": "nobody"}, 404, "gateway_agent_not_found"),
         ({"name": "worker"}, 409, "agent_name_taken"),
         ({"is_board_lead": True}, 409, "board_lead_exists"),

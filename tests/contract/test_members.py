@@ -264,7 +264,7 @@ async def test_rights_name_each_board_of_the_organization_once(
         assert missing == sorted([str(foreign), str(nobodys)])
     twice = {"board_access": [{"board_id": str(ours)}, {"board_id": str(ours)}]}
     rejected = await alice.put(path, json=twice)
-    assert (rejected.status_code, rejected.json()["code"]) == (422, "board_named_twice")
+    assert (rejected.status_code, rejected.json()["code"]) == (422, "board_repeated")
     assert (await alice.put(path, json={"board_access": [{}]})).status_code == 422
     assert (await alice.put(path, json={"all_boards_read": None})).status_code == 422
     assert (await rita.get(f"/boards/{world.board.id}")).status_code == 200

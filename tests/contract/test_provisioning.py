@@ -67,7 +67,7 @@ async def test_an_agent_is_provisioned_again_on_request(
     assert (await bob.post(path, json={})).status_code == 403
     assert (await charlie.post(path, json={})).status_code == 404
     elsewhere = await alice.post(f"/agents/{world.gardener.id}/provisioning", json={})
-    assert (elsewhere.status_code, elsewhere.json()["code"]) == (409, "agent_not_brought")
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (409, "agent_not_provisioned")
 
 
 async def test_changes_request_a_sync_without_the_network(

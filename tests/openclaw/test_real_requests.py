@@ -239,7 +239,7 @@ async def test_requests_of_a_stopping_gateway_are_answered_until_it_exits(
     assert (late.answered_by, late.delivered_at) == ("Bob", None)
     assert late.error == "It was asked no more before the answer arrived."
     assert (silent.answer, silent.answered_by, silent.answered_at) == (None, None, None)
-    assert error_info.value.code == "request_over"
+    assert error_info.value.code == "request_closed"
     assert [path.exists() for path in made] == [True, False, False]
 
 

@@ -83,7 +83,7 @@ async def test_concurrent_updates_never_create_a_dependency_cycle(
                 for actor, a, b in [(world.alice, one, other), (world.lead, other, one)]
             ]
         )
-        assert set(codes) == {None, "dependency_circle"}
+        assert set(codes) == {None, "dependency_cycle"}
 
     await run_rounds(zip(task_ids[::2], task_ids[1::2], strict=True), connect)
     async with isolated_transaction() as session:

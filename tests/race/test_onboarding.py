@@ -149,7 +149,7 @@ async def test_two_concurrent_confirmations_create_one_lead(
         )
         conflicts = [one for one in results if isinstance(one, str)]
         [done] = [one for one in results if isinstance(one, ConfirmedBoard)]
-        assert conflicts == ["onboarding_moved_on" if without_agent else "onboarding_over"]
+        assert conflicts == ["onboarding_changed" if without_agent else "onboarding_ended"]
         assert done.token
 
     await run_rounds(enumerate(new_boards), race)

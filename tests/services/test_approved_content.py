@@ -372,7 +372,7 @@ async def test_a_refused_bulk_decision_does_not_change_what_was_reviewed(
     [refused] = await approvals.decide_many_with_undo(
         session, world.alice, [*hashes], status=APPROVED, action_hashes=hashes, undo_seconds=8
     )
-    assert (refused.error and refused.error.code) == "own_request"
+    assert (refused.error and refused.error.code) == "requester_may_not_approve"
     assert (await session.execute(reviewed)).all() == before
 
 

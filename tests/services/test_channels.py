@@ -99,7 +99,7 @@ async def test_another_address_is_confirmed_with_a_code(
     assert not channel.confirmed_at
     assert await enter(session, channel, "123456") == "code_expired"
     code = await channels.create_code(session, channel, CIPHER)
-    assert await enter(session, channel, "x" + code) == "code_wrong"
+    assert await enter(session, channel, "x" + code) == "code_invalid"
     assert await enter(session, channel, f" {code[:3]} {code[3:]} ") is None
     assert channel.confirmed_at
     assert channels.decrypt_config(CIPHER, channel) == {"address": "bob@elsewhere.example"}
@@ -111,7 +111,7 @@ async def test_a_code_ends_after_some_attempts_and_after_an_hour(
     channel = await create(session, world.bob_member, Kind.EMAIL, address="bob@elsewhere.example")
     code = await channels.create_code(session, channel, CIPHER)
     for _ in range(store.MAX_CODE_ATTEMPTS):
-        assert await enter(session, channel, "wrong") == "code_wrong"
+        assert await enter(session, channel, "wrong") == "code_invalid"
     assert await enter(session, channel, code) == "code_expired"
     code = await channels.create_code(session, channel, CIPHER)
     later = now() + timedelta(hours=1, seconds=1)

@@ -210,7 +210,7 @@ async def test_a_request_for_a_secret_cannot_be_answered_here(harness: RequestsH
         request = await harness.wait_for_request()
     with pytest.raises(Conflict) as refused:
         await harness.answer_request(harness.world.alice, request, answers={"colour": ["hush"]})
-    assert refused.value.code == "request_secret"
+    assert refused.value.code == "request_asks_for_secret"
 
 
 async def test_an_answer_counts_only_for_the_content_that_was_seen(
@@ -220,7 +220,7 @@ async def test_an_answer_counts_only_for_the_content_that_was_seen(
     for other in (sha256_of("ls "), "0" * 64):
         with pytest.raises(Conflict) as refused:
             await harness.answer_request(harness.world.bob, request, sha256=other, decision=ONCE)
-        assert refused.value.code == "request_differs"
+        assert refused.value.code == "request_changed"
     with pytest.raises(Invalid):
         await harness.answer_request(harness.world.bob, request, decision="allow-always")
     assert (await harness.reload(request)).state is WAITING

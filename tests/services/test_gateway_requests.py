@@ -191,7 +191,7 @@ async def test_requests_expire_without_the_gateway(
     assert (given.state, given.error) == (EXPIRED, "It expired before the answer arrived.")
     with pytest.raises(Conflict) as refused:
         await harness.answer_request(harness.world.bob, waits, decision=ONCE)
-    assert refused.value.code == "request_over"
+    assert refused.value.code == "request_closed"
 
 
 async def test_an_answer_outlives_its_author_and_the_gateway(

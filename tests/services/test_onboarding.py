@@ -83,7 +83,7 @@ async def test_an_answer_to_a_skipped_question_is_rejected(
     for id in (what, new_id()):
         with pytest.raises(Conflict) as error:
             await onboarding.answer_question(session, world.bob, board, "A shop", question_id=id)
-        assert error.value.code == "onboarding_question_over"
+        assert error.value.code == "onboarding_question_replaced"
 
 
 async def test_a_correction_is_added_and_sent_to_the_agent(
@@ -249,7 +249,7 @@ async def test_an_outdated_expected_state_confirms_nothing(
             await onboarding.confirm_without_agent(
                 session, world.alice, board, other, expected=state
             )
-        assert error.value.code == "onboarding_moved_on"
+        assert error.value.code == "onboarding_changed"
     assert board.objective == "Launch"
 
 

@@ -267,7 +267,7 @@ async def test_an_agent_without_a_gateway_cannot_be_provisioned(
     async with harness.transaction() as session:
         with pytest.raises(Conflict) as refused:
             await agents.reprovision_agent(session, world.alice_member, world.worker.id)
-    assert refused.value.code == "agent_not_brought"
+    assert refused.value.code == "agent_not_provisioned"
 
 
 async def test_a_step_that_crashes_a_gateway_is_not_retried_constantly(

@@ -59,7 +59,7 @@ async def test_dependency_cycles_are_rejected(session, world) -> None:
     three = await add_task(session, world, "3", after=[two])
     with pytest.raises(Conflict) as error_info:
         await set_dependencies(session, world, one, [three])
-    assert error_info.value.code == "dependency_circle"
+    assert error_info.value.code == "dependency_cycle"
     with pytest.raises(Invalid):
         await set_dependencies(session, world, one, [one])
     changes = {"depends_on_task_ids": [two.id, unknown_id := new_id()]}

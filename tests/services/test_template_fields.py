@@ -122,7 +122,7 @@ async def test_a_field_that_the_board_does_not_have_is_rejected(session, world) 
         ("a b: L", "template_fields_invalid"),
         ("size: L\n\nsize: M", "template_fields_invalid"),
         ("x" * 201 + ": L", "template_fields_invalid"),
-        ("\n".join(f"f{number}: x" for number in range(51)), "template_fields_many"),
+        ("\n".join(f"f{number}: x" for number in range(51)), "too_many_template_fields"),
         ("size: {{ a\nother: }}", "template_not_closed"),
     ],
 )

@@ -220,4 +220,4 @@ async def test_an_agent_message_after_the_end_is_rejected(
     await alice.post(f"{onboarding_path}/endings")
     assert (await post_agent_message({"question": "Hello?"}, status=409))[
         "code"
-    ] == "onboarding_over"
+    ] == "onboarding_ended"

@@ -68,7 +68,7 @@ def validate_answer(request: GatewayRequest, answer: GatewayAnswer) -> dict[str,
     """
     if answer.sha256.lower() != request.sha256:
         raise Conflict(
-            "request_differs", N_("The request has changed. Read it again, then answer it.")
+            "request_changed", N_("The request has changed. Read it again, then answer it.")
         )
     if request.takes_decision:
         allowed = request.allowed_decisions
@@ -80,7 +80,7 @@ def validate_answer(request: GatewayRequest, answer: GatewayAnswer) -> dict[str,
         return {"decision": answer.decision}
     if asks_for_secret(request):
         raise Conflict(
-            "request_secret", N_("It asks for a secret. Answer it on the gateway itself.")
+            "request_asks_for_secret", N_("It asks for a secret. Answer it on the gateway itself.")
         )
     if answer.decision is not None:
         raise Invalid("answers_required", N_("Answer the questions."), field="answers")
@@ -108,7 +108,9 @@ def require_repeated_answer(request: GatewayRequest, user: User, answer: Mapping
             by=request.answered_by,
             state=request.state.value,
         )
-    raise Conflict("request_over", N_("This request is no longer open."), state=request.state.value)
+    raise Conflict(
+        "request_closed", N_("This request is no longer open."), state=request.state.value
+    )
 
 
 def is_answered_unseen(request: GatewayRequest, hash: RequestHash) -> bool:
