@@ -49,7 +49,7 @@ class AgentScript(ABC):
                 try:
                     await self.perform_turn()
                 except httpx2.HTTPError as error:
-                    log.info("a demo agent waits: %s", error)
+                    log.info("A demo agent waits: %s", error)
                 await asyncio.sleep(self.choose_pause() / speed)
 
     def choose_pause(self) -> float:

@@ -225,7 +225,7 @@ class Supervisor:
             try:
                 self._fork()
             except OSError as error:  # without memory, or with too many processes of the user
-                log.error("A process cannot be started: %s.", error)
+                log.error("A process cannot be started: %s", error)
                 self._start_times.append(at + MAX_RESTART_DELAY)
 
     def _fork(self) -> None:

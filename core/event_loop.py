@@ -158,7 +158,7 @@ class HoldRecorder:
         more = f" (and {omitted} more since the last such line)" if omitted else ""
         milliseconds = round(hold.seconds * 1000)
         log.warning(
-            "the event loop was held for %s ms by %s%s",
+            "The event loop was held for %s ms by %s%s",
             *(milliseconds, hold.place, more),
             extra={"facts": {"ms": milliseconds, "place": hold.place, "omitted": omitted}},
         )

@@ -243,7 +243,7 @@ class SharedLimits:
             self._alone_until = self.clock() + OUTAGE_TIME
             if not self._is_outage_logged:
                 log.warning(
-                    "Limits are those of each process, without the database: %s",
+                    "Rate limits apply to each process, without the database: %s",
                     error,
                     exc_info=not is_temporary_error(error),
                 )

@@ -91,7 +91,7 @@ def start_tracing() -> None:
     try:
         tracer = import_module("core.open_telemetry").create_tracer()
     except ImportError as error:
-        log.warning("No traces are recorded: %s. See docs/monitoring.md.", error)
+        log.warning("No traces are recorded, see docs/monitoring.md: %s", error)
     else:
         set_tracer(tracer)
 
@@ -106,7 +106,7 @@ def _read_secrets() -> dict[str, str | None]:
             try:
                 given[path.name.upper()] = path.read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
-                log.warning("The setting in %s cannot be read: %s.", path, error)
+                log.warning("The setting in %s cannot be read: %s", path, error)
     return given
 
 

@@ -235,7 +235,7 @@ class GatewayClient:
                 self._connection = await self._connect()
                 self.capabilities.learn_hello(self._connection.hello)
                 self._connected_event.set()
-                log.debug("connected to a gateway")
+                log.debug("Connected to a gateway.")
             return self._connection
 
     async def _connect(self) -> GatewayConnection:
@@ -305,7 +305,7 @@ async def poll_events(
                 else:
                     await handle_event(event)
             except GatewayError as error:
-                log.info("the state of a gateway cannot be loaded: %s", error)
+                log.info("The state of a gateway cannot be loaded: %s", error)
                 event = EVENTS_MISSED
                 await asyncio.sleep(retry_delay(error))
                 continue

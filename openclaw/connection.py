@@ -161,7 +161,7 @@ class GatewayConnection:
         except ConnectionClosed as error:
             return _close_error(error)
         except GatewayError as malformed:
-            log.warning("a gateway violates the protocol: %s", malformed)
+            log.warning("A gateway violates the protocol: %s", malformed)
             await self._websocket.close(PROTOCOL_ERROR_CODE)
             return malformed
         return connection_closed_error(self._websocket.close_code)

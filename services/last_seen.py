@@ -98,7 +98,11 @@ class LastSeenBuffer:
             await self.flush()
         except Exception as error:
             is_ours = not is_temporary_error(error)
-            log.warning("The last uses are lost: %s", error, exc_info=is_ours)
+            log.warning(
+                "The times of last use could not be stored, and are lost: %s",
+                error,
+                exc_info=is_ours,
+            )
 
     async def _write_later(self, delay: float) -> None:
         """Write after a delay, again and again until everything is written."""
@@ -109,6 +113,8 @@ class LastSeenBuffer:
                     await self.flush()
                 except Exception as error:  # otherwise agents would seem to be offline
                     is_ours = not is_temporary_error(error)
-                    log.warning("The last uses cannot be written yet: %s", error, exc_info=is_ours)
+                    log.warning(
+                        "The times of last use cannot be stored yet: %s", error, exc_info=is_ours
+                    )
         finally:
             self._writing = None

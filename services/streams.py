@@ -283,4 +283,4 @@ class StreamRights:
 
 def _log_failure(check: asyncio.Task[None]) -> None:
     if not check.cancelled() and (error := check.exception()):
-        log.warning("the rights of streams cannot be compared: %s", error)
+        log.warning("The rights of streams cannot be compared: %s", error)

@@ -88,7 +88,7 @@ class EventStreamResponse(Response):
         except Exception as error:
             if not is_temporary_error(error):
                 raise
-            log.warning("a stream ends, because the database cannot be read: %s", error)
+            log.warning("A stream ends, because the database cannot be read: %s", error)
             return None
 
 

@@ -72,13 +72,13 @@ def log_error(scope: Scope, error: Exception) -> Exception:
     if isinstance(error, ClientDisconnect | TooMany):
         return error
     if is_pool_busy(error):
-        log.warning("a request waited too long for a database connection: %s", error)
+        log.warning("A request waited too long for a database connection: %s", error)
         reason = N_("The server has too much to do at the moment. Try again soon.")
         return Unavailable(reason)
     if is_temporary_error(error):
-        log.warning("the database does not answer: %s", error)
+        log.warning("The database does not answer: %s", error)
         return Unavailable()
-    log.exception("%s %s failed", scope["method"], scope["path"])
+    log.exception("The request %s %s has failed.", scope["method"], scope["path"])
     return error
 
 

@@ -151,7 +151,7 @@ class ConnectionBytes:
         elif now - self._progress_at < STALL_TIMEOUT:
             self._left = max(self._left, left)
         else:
-            log.info("a connection is closed, because its client does not read (%d bytes)", left)
+            log.info("A connection is closed, because its client does not read (%d bytes).", left)
             self._transport.abort()
 
     def close(self) -> None:

@@ -187,7 +187,7 @@ async def _post_note(session: AsyncSession, detail: ApprovalDetail) -> Finalizat
             session, decider, detail.board, detail.tasks[0].id, note
         )
     except AppError as error:
-        log.warning("a note with a decision was not posted: %s", error.message)
+        log.warning("A note with a decision was not posted: %s", error.message)
         return FinalizationEffects()
     informed = {detail.approval.agent_id, await LEAD_ID.first(session, board_id=detail.board.id)}
     outgoing = [message for message in comment.outgoing if message.to not in informed]
@@ -267,5 +267,5 @@ async def complete_tasks(session: AsyncSession, decided: Iterable[ApprovalDetail
                 done = tasks.TaskUpdate.of(status=Status.DONE)
                 await tasks.update_task(session, detail.decider, detail.board, task_id, done)
             except AppError as error:
-                log.info("a task was not completed with its approval: %s", error.message)
+                log.info("A task was not completed with its approval: %s", error.message)
                 approval.completion_error = error.code

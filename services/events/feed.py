@@ -230,9 +230,9 @@ class _OrganizationReader:
                         listener.report_missed_notification()
                 except Exception as error:  # after any the subscribers must get events again
                     if is_temporary_error(error):
-                        log.warning("the feed cannot read: %s", error)
+                        log.warning("The event feed cannot be read: %s", error)
                     else:
-                        log.exception("the feed has failed")
+                        log.exception("The event feed has failed.")
                     await self._delay_retry()
                     continue
                 with suppress(TimeoutError):

@@ -270,7 +270,7 @@ async def _run_job(job: GatewayJob, gateway: Gateway, client: GatewayClient) -> 
         try:
             await job(gateway, client)
         except Exception as error:
-            log.warning("Work for the gateway %s: %s", gateway.id, error, exc_info=True)
+            log.warning("A job of the gateway %s has failed: %s", gateway.id, error, exc_info=True)
         await asyncio.sleep(JOB_RESTART_DELAY)
 
 

@@ -173,7 +173,12 @@ class GatewayDelivery:
                 async with self._slots:
                     delay = await self._check_and_send(agent_id)
         except Exception as error:
-            log.warning("The messages of agent %s: %s", agent_id, error, exc_info=True)
+            log.warning(
+                "The messages of agent %s could not be delivered: %s",
+                agent_id,
+                error,
+                exc_info=True,
+            )
             await asyncio.sleep(5.0)  # seconds, so that an error that stays costs little
         if self._agent_tasks.pop(agent_id):
             self._wake_up.set()

@@ -133,7 +133,7 @@ class RuleSet:
                     return matcher.rule, matcher.build_verdict(facts)
             except Exception:
                 rule = matcher.rule
-                log.exception("a rule of an approval policy could not be evaluated: %s", rule.id)
+                log.exception("A rule of an approval policy could not be evaluated: %s", rule.id)
                 verdict = _verdict(rule)
                 is_allowed = verdict.effect is PolicyEffect.ALLOW
                 return rule, _ask_one(verdict) if is_allowed else verdict

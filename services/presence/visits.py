@@ -227,7 +227,7 @@ class BoardVisits:
                 await self._record_or_read()
             except Exception as error:  # otherwise nobody would see open pages any more
                 is_ours = not is_temporary_error(error)
-                log.warning("the viewers of boards cannot be recorded: %s", error, exc_info=is_ours)
+                log.warning("The viewers of boards cannot be recorded: %s", error, exc_info=is_ours)
 
     def _next_at(self) -> float:
         """Return when something has to be done even if nothing changes."""

@@ -225,7 +225,12 @@ class WebhookDeliveryWorker:
                         )
                 has_more = await self._send_due(work)
         except Exception as error:
-            log.warning("The webhook %s: %r", work.endpoint_id, error, exc_info=True)
+            log.warning(
+                "The deliveries of webhook %s could not be sent: %r",
+                work.endpoint_id,
+                error,
+                exc_info=True,
+            )
             await asyncio.sleep(ERROR_DELAY)
         finally:
             del self._tasks[work.endpoint_id]

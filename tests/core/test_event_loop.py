@@ -151,9 +151,9 @@ def test_a_place_is_logged_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptu
         recorder.record(LoopHold(0.2, "GET /a", now()))
     records = [one for one in caplog.records if one.name == "mission_control.event_loop"]
     assert [record.getMessage() for record in records] == [
-        "the event loop was held for 123 ms by GET /a",
-        "the event loop was held for 123 ms by GET /b",
-        "the event loop was held for 200 ms by GET /a (and 2 more since the last such line)",
+        "The event loop was held for 123 ms by GET /a",
+        "The event loop was held for 123 ms by GET /b",
+        "The event loop was held for 200 ms by GET /a (and 2 more since the last such line)",
     ]
 
 

@@ -179,7 +179,7 @@ async def test_without_the_database_limits_are_those_of_a_process(
     await process.limits.update()
     records = [one for one in caplog.records if one.name == shared_limiters.__name__]
     assert [one.message.partition(":")[0] for one in records] == [
-        "Limits are those of each process, without the database"
+        "Rate limits apply to each process, without the database"
     ]
     process._table = LimitShareTable(isolated_transaction)
     process.at += OUTAGE_TIME

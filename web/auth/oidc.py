@@ -83,7 +83,7 @@ async def _get_profile(
     """Return the profile that the provider confirms. Raises AppError."""
     query = request.query_params
     if query.get("error"):
-        log.info("The OpenID provider did not let somebody in: %.100r", query["error"])
+        log.info("The OpenID provider refused a sign-in: %.100r", query["error"])
         reason = N_("The provider refused the sign-in, or you cancelled it. Try again.")
         raise Forbidden("sign_in_denied", reason)
     if not query.get("code"):

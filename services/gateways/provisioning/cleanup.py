@@ -128,6 +128,6 @@ async def _try_cleanup(connector: GatewayConnector, cleanup: GatewayCleanup) -> 
     except TimeoutError:
         return f"It did not answer in {CLEANUP_TIMEOUT:g} s."
     except Exception:
-        log.exception("Leaving the gateway %s", cleanup.url)
+        log.exception("The agents could not be removed from the gateway %s.", cleanup.url)
         return "Something went wrong here; the server's log says what."
     return None

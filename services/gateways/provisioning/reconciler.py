@@ -503,7 +503,9 @@ class ReconcilePass:
         try:
             return render(facts)
         except Exception:
-            log.exception("A message for the gateway %s", self._workload.gateway_id)
+            log.exception(
+                "A message to the gateway %s could not be rendered.", self._workload.gateway_id
+            )
             return UNEXPECTED_FAILURE
 
     async def _call_gateway(self, call: Callable[[], Awaitable[Answer]]) -> Answer | StepFailure:
@@ -520,7 +522,7 @@ class ReconcilePass:
         except (SQLAlchemyError, OSError):
             raise
         except Exception:
-            log.exception("A step at the gateway %s", self._workload.gateway_id)
+            log.exception("A call of the gateway %s has failed.", self._workload.gateway_id)
             return UNEXPECTED_FAILURE
 
 

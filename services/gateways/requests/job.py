@@ -149,7 +149,7 @@ class RequestSyncJob:
             async with self._open_transaction() as session:
                 await commands.record_rejected_answer(session, request, str(rejected))
         except GatewayError as error:
-            log.info("an answer waits for gateway %s: %s", gateway.id, error)
+            log.info("An answer could not be sent to the gateway %s yet: %s", gateway.id, error)
             return False
         else:
             async with self._open_transaction() as session:

@@ -111,7 +111,7 @@ def parse_request(kind: RequestKind, row: object) -> ParsedRequest | None:
     request = PARSERS[kind](row)
     if request is None:
         id = _short_text(row.get("id"))
-        log.warning("a gateway asks something that cannot be shown: %s", id)
+        log.warning("A request of a gateway cannot be shown: %s", id)
     return request
 
 
