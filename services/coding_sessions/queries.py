@@ -19,7 +19,7 @@ from core.text import N_
 from models import Agent, ClientConnection, CodingSession, Status, Task, ToolCall, UsageFact
 from services.coding_sessions.rules import GateState, ReportedState, find_gate_state, find_state
 
-WARNING_PERIOD = timedelta(days=7)  # in which calls that ran without being asked are a warning
+WARNING_PERIOD = timedelta(days=7)  # in which calls that ran without asking are a warning
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ async def list_gates(source: Source, agent: Agent) -> Sequence[GateReport]:
 
 @dataclass(frozen=True)
 class UngatedCalls:
-    """Calls of an agent in WARNING_PERIOD that ran without being asked, or without permission."""
+    """Calls of an agent in WARNING_PERIOD that ran without asking, or without permission."""
 
     count: int
     latest_at: datetime
@@ -230,7 +230,7 @@ UNGATED: Query[UngatedCalls] = Query(
 
 
 async def find_ungated_calls(source: Source, agent: Agent) -> UngatedCalls | None:
-    """Return the calls of an agent of the last days that ran without being asked, if any."""
+    """Return the calls of an agent of the last days that ran without asking, if any."""
     return await UNGATED.first(
         source, agent_id=agent.id, board_id=agent.board_id, since=now() - WARNING_PERIOD
     )

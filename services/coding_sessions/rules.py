@@ -67,7 +67,7 @@ class GateState(StrEnum):
 
     NEVER_ASKED = "never_asked"
     DISCONNECTED = "disconnected"  # its settings were restored, and it has not asked since
-    BYPASSED = "bypassed"  # a tool call of the latest session ran without being asked
+    BYPASSED = "bypassed"  # a tool call of the latest session ran without asking
     NOT_IN_SESSION = "not_in_session"  # the latest session works, and has not asked
     ON = "on"
     UNKNOWN = "unknown"  # the latest session is too old

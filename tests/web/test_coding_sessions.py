@@ -81,7 +81,7 @@ async def test_the_gate_is_shown_with_its_evidence(alice, world, transaction, pa
 
 async def test_calls_that_ran_without_asking_are_a_warning(alice, world, transaction, path) -> None:
     coding_session = await begin_session(transaction, world)
-    warning = "1 tool call ran without being asked in the last 7 days."
+    warning = "1 tool call ran without asking in the last 7 days."
     assert warning not in (await alice.get(path)).text
     async with transaction() as session:
         fields = {"answer": None, "answered_at": None, "abandoned_at": now()}
@@ -95,9 +95,7 @@ async def test_calls_that_ran_without_asking_are_a_warning(alice, world, transac
         "Claude Code called tools in its latest session without permission."
         in (await alice.get(path)).text
     )
-    assert (
-        "Ran without being asked" in (await alice.get(f"{path}/sessions/{coding_session.id}")).text
-    )
+    assert "Ran without asking" in (await alice.get(f"{path}/sessions/{coding_session.id}")).text
 
 
 async def test_a_session_shows_its_calls_answers_and_tokens(

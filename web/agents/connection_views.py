@@ -133,7 +133,7 @@ def build_checks(
     if client is not CodingClient.OPENCODE:  # its plugin reports usage through the hook
         advice = _(
             "It arrives up to a minute after a turn. Without it nobody notices calls that ran"
-            " without being asked."
+            " without asking."
         )
         at = find_contact(connection, ConnectionKind.TELEMETRY)
         checks.append(ClientCheck(_("Telemetry arrived"), at, advice))

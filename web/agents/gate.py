@@ -121,7 +121,7 @@ def describe_call(detail: CallDetail) -> str:
     """Say how a call was answered, and by whom."""
     call = detail.call
     if call.reason == REASON_UNGATED:
-        return _("Ran without being asked")
+        return _("Ran without asking")
     if call.is_ungated:
         return _("Ran without permission")
     if call.answer is None:

@@ -230,7 +230,7 @@ def _describe_ungated(data: Mapping[str, Any]) -> str:
     if data.get("recent") is not None:
         return _("%(count)s calls in the last hour.", count=data["recent"])
     tool = data.get("tool") or ""
-    return _("%(tool)s ran without being asked. Check whether its hook is on.", tool=tool)
+    return _("%(tool)s ran without asking. Check whether the hook is on.", tool=tool)
 
 
 def _describe_agent_problem(data: Mapping[str, Any]) -> str:
