@@ -51,7 +51,7 @@ def parse_address(url: str) -> GatewayAddress:
     if parts.scheme not in DEFAULT_PORTS:
         raise _invalid_address("scheme", N_("The address must begin with ws:// or wss://."))
     if not parts.hostname:
-        raise _invalid_address("host", N_("The address names no host."))
+        raise _invalid_address("host", N_("The address does not contain a host."))
     if parts.username is not None or parts.password is not None:
         reason = N_(
             "The address must not contain a name or a password: the token has its own field."
@@ -97,7 +97,7 @@ def _get_allowing_setting(policy: AddressPolicy, ips: Sequence[IpAddress]) -> st
 def _split_url(url: str) -> SplitResult:
     if len(url) > MAX_URL_LENGTH or not (url.isascii() and url.isprintable()) or " " in url:
         reason = N_(
-            "The address must have only ASCII characters and no blanks, and 500 characters at most."
+            "The address must have only ASCII characters, no spaces, and at most 500 characters."
         )
         raise _invalid_address("characters", reason)
     try:

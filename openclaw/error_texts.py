@@ -110,7 +110,7 @@ ERROR_TEXTS: Mapping[str, Sequence[str]] = {
             "%(host)s, port %(port)s is not an OpenClaw gateway: it answers with HTTP status"
             " %(status)s, not with a WebSocket."
         ),
-        N_("%(host)s, port %(port)s is not an OpenClaw gateway: it opens no WebSocket."),
+        N_("%(host)s, port %(port)s is not an OpenClaw gateway: it does not open a WebSocket."),
     ),
     "down_behind_forwarder": (
         N_(

@@ -90,7 +90,7 @@ ACTIONS: Mapping[ToolAction, str] = {
     ToolAction.NETWORK: N_("Use the network"),
     ToolAction.GIT_PUSH: N_("git push"),
     ToolAction.INSTALL: N_("Install packages"),
-    ToolAction.RUN: N_("Run a program whose effect is not known"),
+    ToolAction.RUN: N_("Run a program with an unknown effect"),
     ToolAction.RUN_CODE: N_("Run code that is in the command"),
     ToolAction.OWN_TOOL: N_("Use a tool of Mission Control"),
     ToolAction.OTHER_TOOL: N_("Use a tool of another MCP server"),

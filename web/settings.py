@@ -335,7 +335,7 @@ async def delete_account(request: Request) -> Response:
     with form.catch_errors():
         expected = request.user.email or request.user.display_name
         if form.value("confirmation").strip().casefold() != expected.strip().casefold():
-            reason = N_("This does not match. Type it as it is shown.")
+            reason = N_("This does not match. Type it exactly as shown.")
             raise Invalid("confirmation_differs", reason, field="confirmation")
         organizations.require_recent_sign_in(request.auth.sign_in.authenticated_at)
         async with open_transaction(request) as session:

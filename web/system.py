@@ -84,7 +84,7 @@ def _describe_processes(sums: MetricSums) -> Generator[StatusRow]:
     for labels, start in sorted(starts, key=lambda one: one[0]["process"]):
         process = labels["process"]
         text = _(
-            "%(process)s uses %(size)s MB and runs for %(time)s.",
+            "%(process)s uses %(size)s MB and has been running for %(time)s.",
             process=process,
             size=format_number(round(memory.get(process, 0) / 1_000_000)),
             time=format_duration(now().timestamp() - start),
@@ -112,7 +112,7 @@ def _describe_database(sums: MetricSums, status: SystemStatus | None) -> StatusR
 
 def _describe_installation(status: SystemStatus) -> Generator[StatusRow]:
     for outbox in status.outboxes:
-        text, advice = _("Nothing waits."), ""
+        text, advice = _("Nothing is waiting."), ""
         if outbox.count:
             text = ngettext("%(num)d waits to be sent.", "%(num)d wait to be sent.", outbox.count)
         if outbox.overdue_seconds > MAX_OVERDUE:
@@ -133,7 +133,7 @@ def _describe_installation(status: SystemStatus) -> Generator[StatusRow]:
 def _describe_backup(backup_at: datetime | None, at: datetime) -> StatusRow:
     if backup_at is None:
         advice = _("Run ./run backup daily, unless the database has backups of its own.")
-        return StatusRow(_("Last backup"), _("./run backup has written none."), advice)
+        return StatusRow(_("Last backup"), _("./run backup has not written one."), advice)
     is_old = at - backup_at > MAX_BACKUP_AGE
     advice = _("Check why ./run backup did not run since then.") if is_old else ""
     return StatusRow(_("Last backup"), format_age(backup_at, ago=True), advice)

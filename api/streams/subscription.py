@@ -226,7 +226,7 @@ async def get_current_membership(session: Session, user: User, organization_id: 
     """Return a user's membership in an organization. Raises NotFound if it has ended."""
     member = await organizations.find_membership(session, user, organization_id)
     if member is None:
-        raise NotFound("organization_not_found", "You belong to no such organization.")
+        raise NotFound("organization_not_found", "You do not belong to this organization.")
     return member
 
 

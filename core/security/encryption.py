@@ -207,7 +207,7 @@ def _read_or_create_key(file: Path) -> str:
     except UnicodeDecodeError:
         key = ""
     except OSError as error:
-        reason = N_("There is no key to keep secrets with: set SECRET_KEY (%(problem)s).")
+        reason = N_("There is no key to encrypt secrets with: set SECRET_KEY (%(problem)s).")
         raise Unavailable(reason, problem=error.strerror) from error
     if len(key) < MIN_KEY_LENGTH:
         reason = N_(

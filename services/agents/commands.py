@@ -200,7 +200,7 @@ async def reprovision_agent(
     """
     agent, locked = await lock_agent(session, member, agent_id)
     if agent.desired_state is None:
-        reason = N_("This agent is on no gateway, or others brought it there.")
+        reason = N_("This agent is not on a gateway, or Mission Control did not create it there.")
         raise Conflict("agent_not_provisioned", reason)
     if agent.desired_state is DesiredState.GONE:
         await desired_state.request_removal(session, agent)

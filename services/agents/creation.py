@@ -46,7 +46,7 @@ def _check_heartbeat(config: dict[str, Any] | None, info: ValidationInfo) -> dic
         return None
     every = config.get("every")
     if every is not None and not (isinstance(every, str) and parse_duration(every) is not None):
-        reason = N_("Say how often as 30s, 10m or 1h.")
+        reason = N_("Enter an interval such as 30s, 10m or 1h.")
         raise Invalid("heartbeat_invalid", reason, field=info.field_name)
     if not isinstance(config.get("quiet", True), bool):
         reason = N_("“Quiet” is true or false.")

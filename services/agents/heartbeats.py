@@ -243,7 +243,9 @@ async def set_group_heartbeat_interval(
     """
     every = every.strip()
     if len(every) > MAX_INTERVAL_LENGTH or parse_duration(every) is None:
-        raise Invalid("heartbeat_invalid", N_("Say how often as 30s, 10m or 1h."), field="every")
+        raise Invalid(
+            "heartbeat_invalid", N_("Enter an interval such as 30s, 10m or 1h."), field="every"
+        )
     interval = {"every": every, "target": DEFAULT_HEARTBEAT["target"]}
     agent_ids, provisioned_ids, records = [], [], []
     ids = [agent.id for agent, _ in group_agents.agents]

@@ -412,16 +412,16 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         N_("Link of a task updated: %(title)s"), NOT_AUDITED, TASK_CARD, is_in_feeds=False
     ),
     EventType.TASK_STALE: EventDefinition(
-        N_("Nothing happens on the task: %(title)s"),
+        N_("No activity on the task: %(title)s"),
         NOT_AUDITED,
         TASK_CARD,
-        history_text=N_("Nothing happens on this task."),
+        history_text=N_("No activity on this task."),
     ),
     EventType.TASK_ACTIVE: EventDefinition(
-        N_("Work on the task goes on: %(title)s"),
+        N_("Work on the task continues: %(title)s"),
         NOT_AUDITED,
         TASK_CARD,
-        history_text=N_("Work on this task goes on."),
+        history_text=N_("Work on this task continues."),
     ),
     EventType.TASK_DELETED: EventDefinition(
         N_("Task deleted: %(title)s"),
@@ -532,7 +532,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     ),
     # A decision that can still be undone leaves no entry if it is undone.
     EventType.APPROVAL_WAIT_CHANGED: EventDefinition(
-        N_("Whether a client waits has changed: %(question)s"),
+        N_("A client started or stopped waiting: %(question)s"),
         NOT_AUDITED,
         ("approval-{approval}", "approvals"),
         is_in_feeds=False,

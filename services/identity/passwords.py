@@ -54,7 +54,7 @@ def check_new_password(password: str, field: str, email: str | None) -> None:
         reason = N_("A password has at most %(max_length)s characters.")
         raise Invalid("password_too_long", reason, field=field, max_length=MAX_PASSWORD_LENGTH)
     if not is_storable(password):
-        reason = N_("The password has a character that nobody can type. Take it out.")
+        reason = N_("The password contains a character that cannot be typed. Remove it.")
         raise Invalid("bad_character", reason, field=field)
     if weakness := _find_weakness(password, email or ""):
         raise Invalid("password_too_common", WEAKNESSES[weakness], field=field)

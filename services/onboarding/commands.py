@@ -185,7 +185,7 @@ async def _send_transcript(
 def _ensure_open(conversation: Conversation) -> None:
     """Raise Conflict if the conversation is closed."""
     if not conversation.is_open:
-        reason = N_("This setup is over. Start another to continue.")
+        reason = N_("This setup has ended. Start another to continue.")
         raise Conflict("onboarding_ended", reason, status=conversation.session.status.value)
 
 

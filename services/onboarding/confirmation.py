@@ -158,7 +158,7 @@ async def confirm_goal(
     if context.conversation is None:
         raise NotFound("onboarding_not_found", N_("No setup was started on this board."))
     if context.conversation.status not in OPEN_STATUSES:
-        reason = N_("This setup is over. Start another to change the objective.")
+        reason = N_("This setup has ended. Start another to change the objective.")
         raise Conflict("onboarding_ended", reason, status=context.conversation.status.value)
     return await _confirm(session, user, board, goal, context, context.conversation)
 

@@ -155,7 +155,7 @@ async def switch_organization(
         if organization.id == organization_id:
             locked.active_organization_id = organization.id
             return organization
-    raise NotFound("organization_not_found", N_("You belong to no such organization."))
+    raise NotFound("organization_not_found", N_("You do not belong to this organization."))
 
 
 async def _list_organizations(session: AsyncSession, user: User) -> list[Organization]:
@@ -185,7 +185,7 @@ async def delete_organization(
     )
     locked = await session.scalar(query)
     if locked is None:
-        raise NotFound("organization_not_found", N_("You belong to no such organization."))
+        raise NotFound("organization_not_found", N_("You do not belong to this organization."))
     require_owner(locked)
     check_recent_sign_in(signed_in_at, locked.role)
     records = await erase_organizations(session, [member.organization_id])

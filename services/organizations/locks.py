@@ -100,7 +100,7 @@ async def lock_organization_as_admin(session: AsyncSession, member: Member) -> M
     )
     locked = await session.scalar(query)
     if locked is None:
-        raise NotFound("organization_not_found", N_("You belong to no such organization."))
+        raise NotFound("organization_not_found", N_("You do not belong to this organization."))
     require_admin(locked)
     return locked
 

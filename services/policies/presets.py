@@ -117,9 +117,9 @@ PRESETS = (
         "tools_risky",
         N_("Coding agents: ask before risky steps"),
         N_(
-            "Writing outside the project, network, git push, deletes and package installs wait for "
-            "one person. Reads and edits inside the project are allowed. Programs whose effect is "
-            "not known, such as a test run, ask until a rule allows them."
+            "Writing outside the project, network, git push, deletes and package installs wait for"
+            " one person. Reads and edits inside the project are allowed. Programs with an"
+            " unknown effect, such as a test run, ask until a rule allows them."
         ),
         [
             PolicyRule(

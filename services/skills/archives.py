@@ -49,7 +49,7 @@ A RuntimeError is raised for passwords, unknown methods of compression, and deep
 
 REASONS: Mapping[str, str] = {
     "unreadable": N_("The archive is damaged."),
-    "unknown_format": N_("This is no .zip or .tar.gz that can be read."),
+    "unknown_format": N_("This is not a readable .zip or .tar.gz file."),
     "no_skills": N_("There is no skill in the archive."),
     "too_large": N_("The archive is too large."),
     "too_large_unpacked": N_("The archive is too large when unpacked."),

@@ -35,8 +35,10 @@ MAX_WARNINGS = 100
 MAX_LABEL_LENGTH = 100  # characters of a category or a risk
 
 WARNINGS: Mapping[str, str] = {
-    "index_unreadable": N_("The index is no JSON with a list of skills; SKILL.md files are read."),
-    "entry_invalid": N_("An entry of the index names no folder of the pack."),
+    "index_unreadable": N_(
+        "The index is not JSON with a list of skills, so the SKILL.md files are read instead."
+    ),
+    "entry_invalid": N_("An entry of the index does not name a folder of the pack."),
     "entry_foreign": N_("An entry of the index has an address outside of the pack."),
     "no_skill_file": N_("There is no SKILL.md."),
     "not_text": N_("SKILL.md is not UTF-8 text."),

@@ -270,7 +270,7 @@ async def _undo(
                 await session.flush()
             return
     raise Conflict(
-        "undo_not_possible", N_("The rules of the board do not allow what it was before.")
+        "undo_not_possible", N_("The rules of the board do not allow its previous values.")
     )
 
 

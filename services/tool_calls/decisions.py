@@ -131,7 +131,9 @@ async def approve_with_edit(
     approval, payload = detail.approval, detail.approval.payload or {}
     is_known = approval.is_tool_call and payload.get("client") in EDITING_CLIENTS
     if detail.agent is None or not is_known or "input" not in payload:
-        reason = N_("The client of this call knows no edited inputs. Reject it, and say why.")
+        reason = N_(
+            "The client of this call does not support edited inputs. Reject it, and say why."
+        )
         raise Conflict("edit_not_possible", reason)
     if not detail.is_undecided:
         raise approvals.already_decided(detail)

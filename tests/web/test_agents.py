@@ -164,7 +164,7 @@ async def test_an_invalid_filter_filters_nothing(alice) -> None:
         ({"name": "worker"}, 409, "Another agent of this board has that name."),
         ({"kind": "lead"}, 409, "Lead leads this board already."),
         ({"kind": "boss"}, 422, "Choose one of those that are offered."),
-        ({"every": "soon"}, 422, "Say how often as 30s, 10m or 1h."),
+        ({"every": "soon"}, 422, "Enter an interval such as 30s, 10m or 1h."),
         ({"board_id": "x"}, 422, "Choose one of those that are offered."),
         ({"client": "x"}, 422, "Choose one of those that are offered."),
         ({"role": "R\0"}, 422, "There is a character in it that cannot be stored."),

@@ -68,7 +68,7 @@ async def test_only_a_message_that_waits_is_said_to_be_tried_again(
     async with transaction() as session:
         queued = update(NotificationDelivery).values(state=DeliveryState.QUEUED)
         await session.execute(queued)
-    assert "The service has a problem. It is tried again for a day." in (await alice.get(path)).text
+    assert "The service has a problem. It is retried for a day." in (await alice.get(path)).text
 
 
 async def test_an_email_address_is_confirmed_with_a_code(alice, mail_server) -> None:

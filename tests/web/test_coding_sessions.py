@@ -117,7 +117,7 @@ async def test_a_session_shows_its_calls_answers_and_tokens(
         "Denied by Bob": {"approval_id": approval.id} | denied,
         "Denied: the input is larger than 100 kB": {"reason": "too_large"} | denied,
         "Waits for a decision": {"waits_until": at + timedelta(minutes=1)} | waiting,
-        "Not answered: the client waits no more": {"abandoned_at": at} | waiting,
+        "Not answered: the client no longer waits": {"abandoned_at": at} | waiting,
         "Ran without permission": {"is_ungated": True, "executed_at": at} | denied,
     }
     async with transaction() as session:

@@ -81,5 +81,5 @@ def test_every_step_has_a_sentence() -> None:
 
 
 def test_a_task_without_activity_is_no_change_by_somebody() -> None:
-    assert describe(EventType.TASK_STALE) == "Nothing happens on this task."
-    assert describe(EventType.TASK_ACTIVE) == "Work on this task goes on."
+    assert describe(EventType.TASK_STALE) == "No activity on this task."
+    assert describe(EventType.TASK_ACTIVE) == "Work on this task continues."

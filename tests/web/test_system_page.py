@@ -56,6 +56,6 @@ async def test_the_page_says_what_needs_attention_and_what_to_do(
     page = (await alice.get(PATH)).text
     assert "1 waits to be sent. The oldest is due for 20 min." in page
     assert "Check that a worker runs" in page
-    assert "./run backup has written none." in page
+    assert "./run backup has not written one." in page
     assert "Run ./run backup daily" in page
     assert "points need attention." in page

@@ -111,7 +111,7 @@ async def test_a_long_input_is_shown_completely_and_can_be_decided(alice, hold) 
     ("values", "sentence"),
     [
         ({"abandoned_at": None}, "<b>Worker waits</b>"),
-        ({"abandoned_at": now()}, "Nobody waits any more."),
+        ({"abandoned_at": now()}, "Nobody is waiting any more."),
         ({"answer": "defer", "answered_at": now()}, "waits to be resumed"),
     ],
 )

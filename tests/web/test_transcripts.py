@@ -73,4 +73,4 @@ def test_invalid_messages_are_ignored() -> None:
 def test_long_texts_are_truncated_with_a_note() -> None:
     [one] = parse_transcript([make_message("user", "x" * 30_000)])
     assert len(one.text) < 20_100
-    assert one.text.endswith("and 10,000 characters more")
+    assert one.text.endswith("and 10,000 more characters")

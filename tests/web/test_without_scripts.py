@@ -83,7 +83,7 @@ async def test_the_first_steps(browsers: Browsers, transaction: TransactionFacto
     assert "Juniper is connected." in page.text
     await page.follow("Open the board")
     assert page.heading == "Launch"
-    assert titles_in(page, "inbox") == ["Say hello and tell what you can do"]
+    assert titles_in(page, "inbox") == ["Say hello and describe what you can do"]
 
     await page.press("Sign out")
     assert page.heading == "Sign in"

@@ -33,7 +33,7 @@ class AgentForm(Fields):
     every: Annotated[
         Name,
         AfterValidator(_check_interval),
-        Label(N_("Heartbeat"), error=N_("Say how often as 30s, 10m or 1h.")),
+        Label(N_("Heartbeat"), error=N_("Enter an interval such as 30s, 10m or 1h.")),
     ] = "10m"
     emoji: Annotated[Name, Label(N_("Picture"))] = ":robot:"
     communication_style: Annotated[

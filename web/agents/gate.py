@@ -126,7 +126,7 @@ def describe_call(detail: CallDetail) -> str:
         return _("Ran without permission")
     if call.answer is None:
         waits = call.abandoned_at is None and call.waits_until and call.waits_until > now()
-        return _("Waits for a decision") if waits else _("Not answered: the client waits no more")
+        return _("Waits for a decision") if waits else _("Not answered: the client no longer waits")
     if call.answer is ToolAnswer.DEFER:
         return _("Deferred until a person decides")
     is_allowed = call.answer is ToolAnswer.ALLOW

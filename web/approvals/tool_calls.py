@@ -34,7 +34,7 @@ DELETED_EXCERPT = "excerpt"  # the key in a payload whose input was deleted
 ASKING_REASONS = {
     "client_config": N_("It can change the settings of a client, which always needs a person."),
     "no_rule": N_("No rule of the approval policy applies to it, so one person decides."),
-    "not_understood": N_("It is not understood what it does, so a person is needed."),
+    "not_understood": N_("What it does is not known, so a person must decide."),
     "connection_test": N_(
         "It tests the connection, and is held for a little more than a minute even if you decide"
         " earlier."

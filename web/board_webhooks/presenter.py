@@ -19,7 +19,7 @@ REASONS: Mapping[str, str] = {
     "ping": N_("The connection works. GitHub sends this once, when the webhook is set up."),
     "event_unsupported": N_("Events of this kind are not used."),
     "action_unsupported": N_("Nothing is done for this action or result."),
-    "malformed": N_("A field that is needed is missing or not valid."),
+    "malformed": N_("A required field is missing or not valid."),
     "foreign_url": N_("An address in it is not on the host of the repository."),
     "no_task": N_("It belongs to no task of this board."),
     "unchanged": N_("It reports nothing new."),
@@ -45,7 +45,7 @@ REJECTIONS: Mapping[str, str] = {
         " again."
     ),
     "rate_limited": N_(
-        "there were too many in a minute. Let the system send fewer, or later again."
+        "there were too many in a minute. Let the system send fewer, or try again later."
     ),
     "unavailable": N_(
         "the secret cannot be read, because SECRET_KEY was changed. Create a new one."

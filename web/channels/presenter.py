@@ -89,7 +89,7 @@ KIND_TEXTS: Mapping[ChannelKind, KindTexts] = {
         N_("To the ntfy app on a phone, through ntfy.sh or your own server."),
         (
             N_("Choose a topic that nobody can guess, and subscribe to it in the app."),
-            N_("The address is that of the server and the topic: https://ntfy.sh/my-topic."),
+            N_("The address consists of the server and the topic: https://ntfy.sh/my-topic."),
             N_("If the topic is protected, create an access token in the account settings."),
         ),
         (

@@ -121,7 +121,7 @@ def truncate(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     rest = format_number(len(text) - limit)
-    more = _("… and %(count)s characters more", count=rest)
+    more = _("… and %(count)s more characters", count=rest)
     return f"{text[:limit]}\n{more}"
 
 

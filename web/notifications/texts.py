@@ -123,7 +123,9 @@ REASON_TEXTS: Mapping[str, str] = {
     SendReason.TIMEOUT: N_("The server did not answer in time."),
     SendReason.INVALID_RESPONSE: N_("The server gave no valid answer. Check the address."),
     SendReason.REDIRECTED: N_("The address has moved. Enter the new address."),
-    SendReason.RATE_LIMITED: N_("The service asks to wait, because it got too many messages."),
+    SendReason.RATE_LIMITED: N_(
+        "The service has received too many messages, and asks Mission Control to wait."
+    ),
     SendReason.SERVER_ERROR: N_("The service has a problem."),
     SendReason.UNAUTHORIZED: N_(
         "The service does not accept the token or the address. Create a new one there, then set up"
@@ -342,5 +344,5 @@ def describe_reason(reason: str | None, *, is_repeated: bool = False) -> str:
     """
     text = translate(REASON_TEXTS.get(reason or "", "")) or (reason or "")
     if is_repeated and reason in PASSING_REASONS:
-        return f"{text} {_('It is tried again for a day.')}"
+        return f"{text} {_('It is retried for a day.')}"
     return text

@@ -130,7 +130,7 @@ async def _render_step(request: Request, step: str, form: forms.Form) -> Respons
             board = await boards.find_changeable_board(source, member)
     if step == "agent" and board is None:
         step = "board"
-    first_task = EditedField("first_task", "", _("Say hello and tell what you can do"))
+    first_task = EditedField("first_task", "", _("Say hello and describe what you can do"))
     fields = (
         build_form_fields(form, NewAgentForm, [first_task])
         if step == "agent"

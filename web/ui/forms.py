@@ -253,7 +253,7 @@ class Form:
             if not all(is_storable(text) for text in typed)
         ]
         for name in wrong:
-            self.errors[name] = _("There is a character in it that cannot be stored. Take it out.")
+            self.errors[name] = _("It contains a character that cannot be stored. Remove it.")
         if wrong:
             raise _form_invalid()
 

@@ -78,8 +78,9 @@ def describe_problem(state: EndpointState | str | None) -> str:
         )
     if state == EndpointState.OWNER_WITHOUT_ACCESS:
         return _(
-            "Its owner can no longer read all its boards, or is no admin of this organization any"
-            " more. An admin who can read its boards becomes the owner by enabling it."
+            "Its owner can no longer read all its boards, or is no longer an admin of this"
+            " organization. An admin who can read its boards becomes the owner by enabling"
+            " it."
         )
     return ""
 
