@@ -152,7 +152,7 @@ async def _wait_for_decision(
 
     The call that tests a connection gets no answer before TEST_SECONDS have passed. Raises
     ClientDisconnect if the connection was closed. An answer that came at this moment is given to
-    the next equal call. Calls with one approval and one token are answered together.
+    the next identical call. Calls with one approval and one token are answered together.
     """
     shared: SharedTransactions = request.state.shared_transactions
     key = held.approval_id, get_agent_token(request) or get_bearer_token(request)

@@ -112,7 +112,9 @@ class Approval(Base):
     finalizes_at: Mapped[datetime | None] = mapped_column(index=True)
     reminded_at: Mapped[datetime | None]  # when people were reminded that it waits
     clarification_requested_at: Mapped[datetime | None]
-    request_count: Mapped[int] = mapped_column(default=1, server_default="1")  # of equal requests
+    request_count: Mapped[int] = mapped_column(
+        default=1, server_default="1"
+    )  # of identical requests
     expires_at: Mapped[datetime | None] = mapped_column(
         index=True
     )  # it cannot be approved and allows nothing after this time

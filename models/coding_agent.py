@@ -188,7 +188,7 @@ class ToolCall(Base):
 
 
 class ToolGrant(Base):
-    """A permission for equal tool calls, for the rest of a session or of a task.
+    """A permission for identical tool calls, for the rest of a session or of a task.
 
     It counts while its approval is approved, and neither it nor its session or task has ended.
     """

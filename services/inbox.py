@@ -58,7 +58,7 @@ ONBOARDING = "onboarding"  # the kind of onboardings
 PAGE_QUERIES = 6  # of _list_page_queries
 MAX_SORT_LENGTH = 100  # characters of a name or kind by which items are ordered
 MAX_OPTIONS = 100  # agents, and kinds, that a filter offers
-MAX_EQUAL = 200  # equal requests that a page shows: so many are decided at once
+MAX_EQUAL = 200  # identical requests that a page shows: so many are decided at once
 
 
 class WaitingOrder(StrEnum):
@@ -124,7 +124,7 @@ class WaitingPaging:
     start: WaitingKey = FIRST_KEY
     is_before: bool = False
     selected_id: UUID | None = None
-    opened_hash: str = ""  # of equal requests that the page shows one by one
+    opened_hash: str = ""  # of identical requests that the page shows one by one
 
 
 PAGE_SIZE = 50  # items
@@ -134,13 +134,13 @@ FIRST_PAGE = WaitingPaging(PAGE_SIZE)
 class WaitingItem(NamedTuple):
     """An item that waits for a member, or for other people.
 
-    Of equal requests, which have the same kind and payload, the first one in the order is an item
-    of a page, and the others are `equal` to it if they are opened.
+    Of identical requests, which have the same kind and payload, the first one in the order is an
+    item of a page, and the others are `equal` to it if they are opened.
     """
 
     key: WaitingKey
     detail: WaitingDetail
-    equal_count: int = 1  # equal requests, with this one
+    equal_count: int = 1  # identical requests, with this one
     equal: Sequence["WaitingItem"] = ()
 
 

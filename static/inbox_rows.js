@@ -2,8 +2,8 @@
 // changed; they are moved to their place in the list. A row [data-place] waits, [data-decided] is decided, and [data-gone]
 // is not listed any more. [data-total] is the number of rows on all pages. After a decision [data-shown] is the row of the
 // item that is shown now, and [data-refresh] the address of the list that shows it. A change of one of its [data-tasks]
-// changes a row, too. Where a row has no place, the list is loaded again: for equal requests, and if the item that is
-// shown has changed or is on another page.
+// changes a row, too. Where a row has no place, the list is loaded again: for identical requests, and if the item that
+// is shown has changed or is on another page.
 (() => {
   const MAX_ROWS = 5; // that are loaded one by one
   const DELAY = 200; // ms in which events are collected

@@ -250,8 +250,8 @@ class ApprovalUpdate(PatchModel):
     completes_tasks: bool | None = Field(default=None, description=COMPLETES_DESCRIPTION)
     grant: GrantScope | None = Field(
         default=None,
-        description="For a tool call of a coding agent: allow equal calls too, until its session "
-        "has ended or its task is done.",
+        description="For a tool call of a coding agent: allow identical calls too, until its"
+        " session has ended or its task is done.",
     )
     edited_input: JsonObject | None = Field(
         default=None,
@@ -456,7 +456,7 @@ async def _allow_tool_call(
         raise Invalid("answer_required", reason, field="status")
     await approvals.get_approval(context.session, board, approval_id)
     if body.grant is not None and body.edited_input is not None:
-        reason = N_("Allow either equal calls, or this call with another input.")
+        reason = N_("Allow either identical calls, or this call with another input.")
         raise Invalid("grant_with_edit", reason, field="grant")
     decision: dict[str, Any] = {
         "note": body.note,

@@ -120,7 +120,7 @@ class ToolCallFilter(PageQuery):
 
 
 class ToolGrantRead(ResponseModel):
-    """A permission for equal tool calls of an agent."""
+    """A permission for identical tool calls of an agent."""
 
     id: UUID
     scope: GrantScope = Field(description="Until the session has ended, or the task is done.")
@@ -132,7 +132,7 @@ class ToolGrantRead(ResponseModel):
     input_excerpt: str = Field(description="The input that it covers, with secrets masked.")
     granted_by_user_id: UUID | None
     granted_by: str | None = Field(description="The name of the person.")
-    is_active: bool = Field(description="Whether it allows equal calls now.")
+    is_active: bool = Field(description="Whether it allows identical calls now.")
     created_at: Timestamp
     ended_at: Timestamp | None
 
@@ -179,7 +179,7 @@ async def list_tool_grants(
 @changes_decisions
 @error_responses(403, 404)
 async def end_tool_grant(context: RequestContext, agent: Agent, grant_id: UUID) -> Ok:
-    """Revoke a permission. The next equal call asks people again."""
+    """Revoke a permission. The next identical call asks people again."""
     await tool_calls.end_grant(context.session, context.user, agent, grant_id)
     return Ok()
 

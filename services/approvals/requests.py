@@ -115,8 +115,8 @@ async def request_tool_approval(
 ) -> tuple[ApprovalDetail, events.NewEvent]:
     """Add a request for a tool call on a locked board, which a person must decide by the policy.
 
-    Returns the event to record last. The domain of tool calls has its own limits, and finds equal
-    requests by their hash.
+    Returns the event to record last. The domain of tool calls has its own limits, and finds
+    identical requests by their hash.
     """
     detail = build_approval(agent, board, fields, dict(fields.payload or {}), ())
     approval = detail.approval

@@ -781,7 +781,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
         N_("permission for tool calls created"),
         ("agent-{agent}", "coding-sessions-{agent}", "activity"),
         feed_kind="agents",
-        feed_text=N_("%(actor)s allowed %(subject)s equal calls of %(tool)s"),
+        feed_text=N_("%(actor)s allowed %(subject)s identical calls of %(tool)s"),
     ),
     EventType.AGENT_GRANT_ENDED: EventDefinition(
         N_("Permission for %(name)s ended: %(tool)s"),

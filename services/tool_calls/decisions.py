@@ -47,7 +47,7 @@ async def approve_for(
     signed_in_at: datetime | None = None,
     undo_seconds: float,
 ) -> ApprovalDetail:
-    """Approve a tool call, and all equal calls until its session has ended or its task is done.
+    """Approve a tool call, and all identical calls until its session has ended or its task is done.
 
     The permission counts when the decision is final. Parameters and errors are those of
     `approvals.decide_with_undo`; raises Conflict too if calls like this one are never allowed
@@ -66,7 +66,7 @@ async def approve_for(
     )
     found = await find_call_of_approval(session, approval_id)
     if found is None or detail.agent is None or scope not in found.scopes:
-        reason = N_("A permission for equal calls is not possible here. Allow it once.")
+        reason = N_("A permission for identical calls is not possible here. Allow it once.")
         raise Conflict("grant_not_possible", reason)
     decided_at = detail.approval.decided_at
     assert decided_at is not None

@@ -47,7 +47,7 @@ from services.tool_facts import ToolFacts, build_excerpt, hash_request, read_fac
 
 MAX_OF_AGENT = 50  # calls that are held, and approvals of calls that are undecided
 MAX_OF_ORGANIZATION = 200  # the same
-LATE_PERIOD = timedelta(minutes=15)  # after a decision, in which the next equal call gets it
+LATE_PERIOD = timedelta(minutes=15)  # after a decision, in which the next identical call gets it
 DELIVERY_TIME = timedelta(seconds=1)  # after a decision, until a held call must have its answer
 
 TOO_LARGE = (
@@ -410,7 +410,7 @@ async def _find_earlier_answer(
     found: ToolVerdict,
     known: ToolCall | None,
 ) -> _Basis | None:
-    """Return the answer of a permission or of a decision about an equal call, if there is one."""
+    """Return the answer of a permission or of a decision about an identical call, if any."""
     if found.reason == CONNECTION_TEST:
         return None
     verdict = found.verdict
@@ -491,13 +491,13 @@ EQUAL_CALL_DECISION: Query[_Decision] = Query(
     .execution_options(populate_existing=True),
     lambda row: _Decision(*row),
 )
-"""The newest approval of equal calls of a session by the people of its board."""
+"""The newest approval of identical calls of a session by the people of its board."""
 
 
 async def _claim(
     session: AsyncSession, decision: _Decision, verdict: PolicyVerdict, known: ToolCall | None
 ) -> bool:
-    """Return whether a final decision about equal calls answers this call too. Once it does.
+    """Return whether a final decision about identical calls answers this call too. Once it does.
 
     It does if the call was deferred, or if nobody waited for the decision: all connections had
     closed, or the server that held them was killed. Calls that are still held one second after the
@@ -560,7 +560,7 @@ async def _request_decision(
 ) -> tuple[_Basis, list[events.NewEvent]]:
     """Ask people about a call of a locked session and board, and return the events to record.
 
-    Equal calls share an approval until it is final.
+    Identical calls share an approval until it is final.
     """
     request = call.request
     counts = await COUNTS.first(
@@ -694,8 +694,8 @@ async def answer_held_calls(
     """Answer the held calls of one approval with its decision; there are none before it is final.
 
     Calls that share an approval are of one session. An agent that may not work now gets no answer:
-    the next equal call can have it. One that is on another board now gets a denial, because other
-    people decide there.
+    the next identical call can have it. One that is on another board now gets a denial, because
+    other people decide there.
     """
     row = await OF_APPROVAL.first(session, approval_id=held[0].approval_id)
     if row is None:

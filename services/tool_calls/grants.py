@@ -1,4 +1,4 @@
-"""Permissions for equal tool calls, for the rest of a session or until a task is done.
+"""Permissions for identical tool calls, for the rest of a session or until a task is done.
 
 A permission is given with the decision of an approval, and counts while that decision does. It
 never counts where the policy denies a call or asks two people, nor for the settings of clients.

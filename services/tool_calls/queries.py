@@ -92,7 +92,7 @@ class RequestedCall:
 
     @property
     def scopes(self) -> list[GrantScope]:
-        """For how long equal calls can be allowed with the decision."""
+        """For how long identical calls can be allowed with the decision."""
         is_one = self.approval.policy_verdict.effect is PolicyEffect.ASK_ONE
         if not is_one or self.call.reason == "client_config":
             return []

@@ -129,7 +129,7 @@ async def test_equal_requests_arrive_as_one_row(site: LiveSite) -> None:
         await expect(rows).to_have_count(1)
         for agent in agents[1:]:
             agent.call("POST", path, **fields)
-        link = page.get_by_role("link", name="3 equal requests")
+        link = page.get_by_role("link", name="3 identical requests")
         await expect(link).to_be_visible()
         await expect(rows).to_have_count(1)
         await link.click()

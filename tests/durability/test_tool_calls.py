@@ -1,4 +1,4 @@
-"""A kill of the app while a client waits: its next equal call gets the decision."""
+"""A kill of the app while a client waits: its next identical call gets the decision."""
 
 import threading
 from collections.abc import Iterator

@@ -176,7 +176,7 @@ async def test_of_concurrent_requests_for_a_task_one_succeeds(
         session.add_all([await session.merge(task) for task in rows])
 
     async def request_for(task):
-        reasons = enumerate(requesters)  # equal requests of a user are one
+        reasons = enumerate(requesters)  # identical requests of a user are one
         codes = await asyncio.gather(
             *[request_approval(one, task.id, f"Reason {number}.") for number, one in reasons]
         )

@@ -1,4 +1,4 @@
-"""The inbox is ordered and filtered, and equal requests are one row."""
+"""The inbox is ordered and filtered, and identical requests are one row."""
 
 import random
 import re
@@ -200,7 +200,7 @@ async def test_equal_requests_are_one_row_that_can_be_expanded(alice, transactio
     ids = [str(one.id) for one in asked]
     page = (await alice.get("/approvals")).text
     assert read_rows(page) == ids[:1]
-    assert "12 equal requests" in page
+    assert "12 identical requests" in page
     assert 'id="needs-count">12<' in page
     opened = re.search(r'href="(/approvals\?group=[0-9a-f]{64})"[^>]*aria-expanded="false"', page)
     assert opened
@@ -253,7 +253,7 @@ async def test_equal_requests_that_others_decide_are_a_row_of_their_own(
             (await session.get_one(Approval, one.id)).policy_verdict = left
     page = (await alice.get("/approvals")).text
     assert read_rows(page) == [str(asked[3].id), str(asked[0].id)]
-    assert page.count("3 equal requests") == 2
+    assert page.count("3 identical requests") == 2
     page = (await alice.get(f"/approvals/{asked[1].id}")).text
     assert "Approve 3</button>" not in page
 
@@ -281,13 +281,13 @@ async def test_no_more_equal_requests_are_shown_than_are_decided_at_once(
         session.add_all(rows)
     page = (await alice.get("/approvals?group=" + "e" * 64)).text
     assert read_rows(page) == [str(id) for id in ids[:200]]
-    assert "205 equal requests" in page
+    assert "205 identical requests" in page
     assert "200 are shown. The others follow when these are decided." in page
     shown = re.findall(r'type="hidden" name="shown" value="([^"]+)"', page)
     sent = {"shown": shown, "status": "rejected"}
     page = (await alice.post("/approvals/answers", data=sent, headers=HTMX)).text
     assert "200 rejected" in page
-    assert "5 equal requests" in page
+    assert "5 identical requests" in page
 
 
 async def test_a_decision_without_scripts_keeps_order_and_filter(alice, transaction, world) -> None:

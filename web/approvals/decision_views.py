@@ -45,7 +45,8 @@ class DecisionForm(BaseModel):
     """A decision with an optional note.
 
     It approves with more than that in some cases: `completed` moves the tasks to done, `session`
-    and `task` also allow equal tool calls, `always` adds a rule, and `edited` replaces the input.
+    and `task` also allow identical tool calls, `always` adds a rule, and `edited` replaces the
+    input.
     """
 
     status: Literal["approved", "completed", "rejected", "session", "task", "always", "edited"]

@@ -56,7 +56,7 @@ class InboxItem:
     waits_for_others: bool = False  # the member may not decide it, or has approved it first
     is_approved: bool = False  # by the member, as the first of two people
     place: str = ""  # of a pending item in the list, as the address formats it
-    equal_count: int = 1  # equal requests that the item stands for, with this one
+    equal_count: int = 1  # identical requests that the item stands for, with this one
     equal: Sequence["InboxItem"] = ()  # the others, if they are shown
     excerpt: str = ""  # of a decided tool call: the beginning of its input
 
@@ -241,7 +241,7 @@ class Inbox:
         return [(waits_for_others, list(items)) for waits_for_others, items in grouped]
 
     def list_decidable(self, item: InboxItem) -> list[Approval]:
-        """Return those of equal requests that the member may approve and reject."""
+        """Return those of identical requests that the member may approve and reject."""
         equal = (one.approval.approval for one in item.equal_items if one.approval)
         return [approval for approval in equal if approval.id in self.selectable_ids]
 

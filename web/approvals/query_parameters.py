@@ -38,7 +38,7 @@ class InboxAddress:
     kind: tuple[str, ...] = ()
     risk: tuple[str, ...] = ()
     order: str = WaitingOrder.AGE.value
-    group: str = ""  # the hash of equal requests that are shown one by one
+    group: str = ""  # the hash of identical requests that are shown one by one
     start: str = ""
     before: str = ""
     selected: str = ""

@@ -204,7 +204,7 @@ class ToolCallView:
 
     @property
     def scopes(self) -> Sequence[GrantScope]:
-        """Return for how long equal calls can be allowed."""
+        """Return for how long identical calls can be allowed."""
         return self.found.scopes if self.found else ()
 
     @property
