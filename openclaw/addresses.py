@@ -71,12 +71,12 @@ async def resolve_address(address: GatewayAddress, policy: AddressPolicy) -> Seq
     try:
         return await resolve_host(address.host, address.port, policy)
     except UnknownHost as error:
-        reason = f"The name {address.host} leads to no address."
+        reason = f"The name {address.host} has no address."
         if error.is_timeout:
-            reason = f"Nobody says where {address.host} is: the name service does not answer."
+            reason = f"The address of {address.host} is unknown: the name server does not answer."
         raise GatewayError(ErrorKind.DNS, reason) from None
     except ForbiddenHost as error:
-        reason = f"{address.host} is an address that Mission Control does not go to."
+        reason = f"Mission Control does not connect to the address of {address.host}."
         details = {"setting": _get_allowing_setting(policy, error.ips)}
         raise GatewayError(ErrorKind.ADDRESS_FORBIDDEN, reason, details=details) from None
 

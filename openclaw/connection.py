@@ -201,7 +201,9 @@ async def _authenticate(
         async with asyncio.timeout(CHALLENGE_TIMEOUT):
             first = await frames.decode_frame(await websocket.recv())
         if not (isinstance(first, GatewayEvent) and first.name == "connect.challenge"):
-            raise GatewayError(ErrorKind.MALFORMED, "The gateway did not begin with its challenge.")
+            raise GatewayError(
+                ErrorKind.MALFORMED, "The gateway did not start the handshake with its challenge."
+            )
         params = build_connect_params(target, Challenge.parse(first.payload), token, caps)
         await websocket.send(
             frames.encode_request(
@@ -217,7 +219,7 @@ async def _authenticate(
                 if isinstance(frame, ResponseFrame) and frame.id == CONNECT_REQUEST_ID:
                     return Hello.parse(frame.result())
     except TimeoutError:
-        reason = "Somebody is there, and does not say what a gateway says first."
+        reason = "The server answered, but did not start the handshake of a gateway."
         raise GatewayError(ErrorKind.TIMEOUT, reason) from None
     except ConnectionClosed as error:
         raise _close_error(error) from None

@@ -52,7 +52,7 @@ CHECK_OF_ERROR: Mapping[ErrorKind, str] = {
 
 DIAGNOSIS_TIMEOUT = 20.0  # seconds for all checks
 CONFIG_TIMEOUT = 5.0  # seconds for the config, which is the last one
-NOT_CHECKED = "Not looked at: something before it has to be mended first."
+NOT_CHECKED = "Not checked: an earlier check has failed."
 
 
 class CheckState(StrEnum):
@@ -194,7 +194,7 @@ def _agents_check(capabilities: GatewayCapabilities) -> ConnectionCheck:
         code, values = "restart_required", {**values, "reply": capabilities.restart_message}
     elif capabilities.supports(Capability.AGENTS):
         return ConnectionCheck(
-            AGENTS_CHECK, CheckState.OK, "The gateway can run our agents.", values=values
+            AGENTS_CHECK, CheckState.OK, "The gateway can run the agents.", values=values
         )
     else:
         reply = capabilities.unsupported_message
@@ -206,7 +206,7 @@ def _agents_check(capabilities: GatewayCapabilities) -> ConnectionCheck:
 def _missing_scopes_check(hello: Hello, target: GatewayTarget) -> ConnectionCheck:
     missing = GatewayError(
         ErrorKind.MISSING_SCOPE,
-        "The gateway does not grant what was asked for.",
+        "The gateway does not grant the rights that were requested.",
         details={"requiredScopes": hello.missing_scopes},
     )
     code, values = missing.kind.value, get_error_values(missing, target.url)
@@ -237,15 +237,15 @@ def _ok_sentence(
     name: str, target: GatewayTarget, address: GatewayAddress, hello: Hello | None = None
 ) -> str:
     return {
-        "address": f"{address.host} leads to an address that we may go to.",
+        "address": f"{address.host} has an address that is allowed.",
         "port": f"Port {address.port} answers.",
         "tls": _tls_sentence(target, address),
         "handshake": "A gateway answers.",
-        "protocol": f"Protocol {hello.protocol}." if hello else "The gateway speaks our protocol.",
-        "token": "The gateway takes the token.",
-        "device": "The gateway knows our device." if target.device else "No device is shown.",
-        "scopes": "The gateway grants all the rights that we need.",
-        AGENTS_CHECK: "The gateway can run our agents.",
+        "protocol": f"Protocol {hello.protocol}." if hello else "The protocol is supported.",
+        "token": "The gateway accepts the token.",
+        "device": "The gateway knows this device." if target.device else "No device is used.",
+        "scopes": "The gateway grants all required rights.",
+        AGENTS_CHECK: "The gateway can run the agents.",
     }[name]
 
 
@@ -253,7 +253,9 @@ def _tls_sentence(target: GatewayTarget, address: GatewayAddress) -> str:
     if not address.is_secure:
         return "Not used: the address begins with ws://."
     if target.allow_insecure_tls:
-        return "Used, with any certificate: who is between us and the gateway can read along."
+        return (
+            "Used with any certificate: anyone between this server and the gateway can read along."
+        )
     if target.ca_certificates:
         return "The certificate is signed by the CA of this gateway."
     return "The certificate is trusted."

@@ -95,9 +95,9 @@ async def _decode_object(raw: str | bytes) -> dict[str, Any]:
         else:
             frame = await asyncio.to_thread(_SlowDecoder().decode, raw)
     except (ValueError, RecursionError):
-        raise _malformed("a frame that is no JSON") from None
+        raise _malformed("a frame that is not JSON") from None
     if not isinstance(frame, dict):
-        raise _malformed("a frame that is no object")
+        raise _malformed("a frame that is not an object")
     return frame
 
 

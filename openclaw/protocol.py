@@ -137,9 +137,9 @@ class Hello:
         payload_object = _get_object({"hello": payload}, "hello")
         protocol = payload_object.get("protocol")
         if not isinstance(protocol, int):
-            raise GatewayError(ErrorKind.MALFORMED, "The gateway does not say what it speaks.")
+            raise GatewayError(ErrorKind.MALFORMED, "The gateway does not state its protocol.")
         if protocol not in PROTOCOLS:
-            reason = f"The gateway speaks protocol {protocol}."
+            reason = f"The gateway uses protocol {protocol}."
             details = {"expectedProtocol": protocol}
             raise GatewayError(ErrorKind.PROTOCOL_MISMATCH, reason, details=details)
         auth, features, server = (

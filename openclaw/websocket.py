@@ -25,8 +25,8 @@ from openclaw.errors import BEFORE_WEBSOCKET, KIND_BY_DETAIL_CODE, ErrorKind, Ga
 from openclaw.frames import MAX_FRAME_SIZE
 
 PROBE_TIMEOUT = 5.0  # seconds
-NO_TLS_SENTENCE = "Who answers there does not speak TLS."
-TLS_REQUIRED_SENTENCE = "Who answers there speaks TLS."
+NO_TLS_SENTENCE = "The server does not use TLS."
+TLS_REQUIRED_SENTENCE = "The server uses TLS."
 
 KIND_BY_VERIFY_CODE: Mapping[int, ErrorKind] = {
     10: ErrorKind.CERTIFICATE_EXPIRED,  # X509_V_ERR_CERT_HAS_EXPIRED
@@ -156,7 +156,7 @@ async def _open_socket(
             kind = ErrorKind.REFUSED
         except (OSError, TimeoutError):
             continue
-    reason = f"Nobody answers at {address.host}, port {address.port}."
+    reason = f"Nothing answers at {address.host}, port {address.port}."
     raise GatewayError(kind, reason)
 
 
@@ -202,19 +202,23 @@ def _to_gateway_error(error: Exception, *, is_secure: bool) -> GatewayError:
     if isinstance(status, InvalidStatus):
         return _status_error(status)
     if isinstance(error, TimeoutError):
-        return GatewayError(ErrorKind.TIMEOUT, "Somebody is there, and does not answer.")
+        return GatewayError(
+            ErrorKind.TIMEOUT, "The server accepted the connection, but did not answer."
+        )
     if isinstance(error, OSError):
         if is_secure:  # closed during the TLS handshake; afterwards it is another exception
             return GatewayError(ErrorKind.NO_TLS, NO_TLS_SENTENCE, details=phase)
-        cut = "The connection was cut before it was open."
+        cut = "The connection was closed before it was open."
         return GatewayError(ErrorKind.CLOSED, cut, details=phase)
-    return GatewayError(ErrorKind.NOT_A_GATEWAY, "It opens no WebSocket.", details=phase)
+    return GatewayError(
+        ErrorKind.NOT_A_GATEWAY, "The server did not open a WebSocket.", details=phase
+    )
 
 
 def _status_error(error: InvalidStatus) -> GatewayError:
     """Convert an HTTP status that the host returned instead of a WebSocket."""
     status = error.response.status_code
-    reason = f"The answer is {status}, and not a WebSocket."
+    reason = f"The server answered with status {status}, not with a WebSocket."
     if status in REDIRECTS and error.response.headers.get("Location", "").startswith("https:"):
         return GatewayError(ErrorKind.TLS_REQUIRED, TLS_REQUIRED_SENTENCE)
     kind = KIND_BY_DETAIL_CODE.get(_kind(error.response.body)) or KIND_BY_STATUS.get(status)
