@@ -69,7 +69,7 @@ class DeliveryConditions:
             )
         away = _gateway_status(self.gateway, moment)
         if message.state is MessageState.SENT:
-            sentence = "The gateway has it, and the agent is at work on it."
+            sentence = "The gateway has it, and the agent is working on it."
             return away or PendingStatus(PendingReason.TURN, message.waiting_since, sentence)
         starting = None if messages.is_reachable(self.agent) else _starting_status(self.agent)
         return away or starting or self._paused_status(message) or _queued_status(message, moment)
@@ -86,7 +86,7 @@ class DeliveryConditions:
     def _paused_status(self, message: Message) -> PendingStatus | None:
         if self.paused_at is None or message.kind in messages.BOARD_COMMANDS:
             return None
-        sentence = "Its board is paused. It goes as soon as the board is resumed."
+        sentence = "Its board is paused. It is sent when the board is resumed."
         return PendingStatus(PendingReason.BOARD_PAUSED, self.paused_at, sentence)
 
 
@@ -121,12 +121,12 @@ def _gateway_status(gateway: Gateway, moment: datetime) -> PendingStatus | None:
         return PendingStatus(PendingReason.GATEWAY_AWAY, since, f"{name} is away. {reason}".strip())
     if status in (GatewayStatus.CONNECTED, GatewayStatus.LIMITED):
         return None
-    sentence = f"Nobody is connected to {name}: a worker has to run."
+    sentence = f"No worker is connected to {name}. A worker must run."
     return PendingStatus(PendingReason.GATEWAY_AWAY, gateway.lease_expires_at, sentence)
 
 
 def _starting_status(agent: Agent) -> PendingStatus:
-    sentence = "Its gateway has the agent not yet."
+    sentence = "Its gateway does not have the agent yet."
     failure = agent.provision_failure
     if failure and failure.get("reason"):
         sentence = f"{sentence} {failure['reason']}"
@@ -135,6 +135,6 @@ def _starting_status(agent: Agent) -> PendingStatus:
 
 def _queued_status(message: Message, moment: datetime) -> PendingStatus:
     if message.last_error and message.next_attempt_at and message.next_attempt_at > moment:
-        sentence = f"The gateway has not taken it, and is asked again. {message.last_error}"
+        sentence = f"The gateway has not accepted it, and is asked again. {message.last_error}"
         return PendingStatus(PendingReason.GATEWAY_BUSY, message.waiting_since, sentence)
     return PendingStatus(PendingReason.WORKER, message.waiting_since, "It is about to be sent.")

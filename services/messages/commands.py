@@ -333,7 +333,7 @@ async def expire_undelivered(
 
 def _expiry_reason(message: Message, max_age: timedelta, *, has_gateway: bool) -> str:
     if message.state is MessageState.SENT:
-        return f"Nobody could find out for {max_age.days} days what has become of it."
+        return f"Its delivery could not be confirmed for {max_age.days} days."
     if has_gateway:
-        return f"It could not be handed over for {max_age.days} days."
+        return f"It could not be delivered for {max_age.days} days."
     return f"The agent has not fetched it for {max_age.days} days."

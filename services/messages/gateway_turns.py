@@ -30,7 +30,7 @@ JsonObject = Mapping[str, Any]
 MAX_BUFFERED = 1_000  # entries of each kind; beyond that, all sent messages are checked
 MAX_SESSION_KEY_LENGTH = 1_000  # characters
 COMMANDS = (PAUSE_COMMAND.removeprefix("/"), RESUME_COMMAND.removeprefix("/"))
-STOPPED_REASON = "Its turn was stopped before it was over."
+STOPPED_REASON = "Its turn was stopped before it was complete."
 TRANSIENT_CODE = re.compile(r"[-_]changed$", re.IGNORECASE)
 """The error codes of a transient rejection: the session was modified at the same time."""
 
@@ -60,8 +60,8 @@ class TurnResult:
 
 RUNNING, ENDED = TurnResult(TurnStatus.RUNNING), TurnResult(TurnStatus.ENDED)
 STARTED = TurnResult(TurnStatus.RUNNING, is_new=True)
-LOST = TurnResult(TurnStatus.LOST, "The gateway was cut off before the agent could read it.")
-UNKNOWN = TurnResult(TurnStatus.UNKNOWN, "The gateway knows nothing of it.")
+LOST = TurnResult(TurnStatus.LOST, "The gateway was stopped before the agent could read it.")
+UNKNOWN = TurnResult(TurnStatus.UNKNOWN, "The gateway has no record of it.")
 
 
 async def start_turn(

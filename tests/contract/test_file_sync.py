@@ -334,9 +334,7 @@ async def test_an_admin_synchronizes_agents_of_writable_boards_only(
     [main] = answer["agents"]
     assert (main["board_id"], answer["agents_skipped"]) == (None, 3)
     assert "Launch" not in str(answer)
-    assert {file["diff"] for file in main["files"]} == {
-        "It names boards that are not yours to read."
-    }
+    assert {file["diff"] for file in main["files"]} == {"It names boards that you cannot read."}
     path = f"/gateways/{gateway.id}/templates/sync"
     assert (await bob.post(path)).status_code == 403
     assert (await charlie.post(path)).status_code == 404

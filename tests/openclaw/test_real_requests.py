@@ -237,7 +237,7 @@ async def test_requests_of_a_stopping_gateway_are_answered_until_it_exits(
         await harness.wait_for(lambda: are_over(harness, runs))
     late, silent = await harness.reload(late), await harness.reload(silent)
     assert (late.answered_by, late.delivered_at) == ("Bob", None)
-    assert late.error == "It was asked no more before the answer arrived."
+    assert late.error == "It was withdrawn before the answer arrived."
     assert (silent.answer, silent.answered_by, silent.answered_at) == (None, None, None)
     assert error_info.value.code == "request_closed"
     assert [path.exists() for path in made] == [True, False, False]

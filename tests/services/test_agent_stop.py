@@ -68,7 +68,7 @@ async def test_a_stop_aborts_runs_and_holds_messages_within_five_seconds(
         await delivery.enqueue("BOARD CHAT\nSecond.", "BOARD CHAT\nThird.")
         await asyncio.wait_for(aborted.wait(), STOP_TIMEOUT)
         first, *_ = await delivery.wait_for_states(FAILED, QUEUED, QUEUED)
-        assert first.last_error == "Its turn was stopped before it was over."
+        assert first.last_error == "Its turn was stopped before it was complete."
         assert delivery.sent_run_ids == [str(first.id)]
 
         delivery.fake.ends_turns_at_once = True

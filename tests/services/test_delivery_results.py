@@ -56,7 +56,7 @@ async def test_a_stopped_turn_has_failed(delivery: DeliveryGateway) -> None:
         [message] = await delivery.wait_for_states(SENT)
         await delivery.fake.abort_turn(message.run_id)
         [message] = await delivery.wait_for_states(FAILED)
-    assert message.last_error == "Its turn was stopped before it was over."
+    assert message.last_error == "Its turn was stopped before it was complete."
 
 
 async def test_the_result_of_a_turn_without_an_event_is_checked(delivery: DeliveryGateway) -> None:
@@ -238,7 +238,7 @@ async def test_a_forgotten_message_is_repeated_a_limited_number_of_times(
         await delivery.wait_for_states(FAILED)
         await wait_a_moment()
         [message] = await delivery.list_messages()
-    assert message.last_error == "The gateway knows nothing of it."
+    assert message.last_error == "The gateway has no record of it."
     assert await delivery.count_events(NOTIFIED) == 1
 
 

@@ -130,7 +130,7 @@ async def test_a_request_that_ends_without_an_answer_has_a_reason(harness: Reque
         harness.fake.forget_requests()
         await harness.fake.close_connections(1012)
         found = await harness.wait_for(lambda: harness.requests_in(EXPIRED, CANCELLED, LOST))
-    assert found[2].error == "The gateway knows nothing of it any more."
+    assert found[2].error == "The gateway no longer knows this request."
     assert {(one.answer, one.answered_by, one.answered_at) for one in found} == {(None, None, None)}
     assert len(await harness.list_events(EventType.GATEWAY_REQUEST_EXPIRED)) == 1
     assert len(await harness.list_events(EventType.GATEWAY_REQUEST_CANCELLED)) == 1

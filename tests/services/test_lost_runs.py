@@ -85,7 +85,7 @@ async def test_a_run_that_ended_unseen_is_lost(harness: RequestsHarness) -> None
         await harness.wait_for_run(lambda run: run.status is RUNNING)
         await harness.fake.close_connections(1012)
         run = await harness.wait_for_run(lambda run: run.status is LOST)
-        assert run.error == "It is over, and its gateway does not know how it ended."
+        assert run.error == "It has ended, and its gateway does not know how."
         await begin_run(harness)
         await harness.wait_for_run(lambda run: run.status is RUNNING)
 

@@ -129,5 +129,5 @@ async def _try_cleanup(connector: GatewayConnector, cleanup: GatewayCleanup) -> 
         return f"It did not answer in {CLEANUP_TIMEOUT:g} s."
     except Exception:
         log.exception("The agents could not be removed from the gateway %s.", cleanup.url)
-        return "Something went wrong here; the server's log says what."
+        return "Something went wrong in Mission Control. See the log of the server."
     return None

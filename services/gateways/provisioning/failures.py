@@ -53,19 +53,19 @@ REMEDIES: Mapping[str, Callable[[GatewayError], bool]] = {
 """Errors that a person can remedy, by the code of their text."""
 
 UNEXPECTED_FAILURE = StepFailure(
-    "unexpected", "Something went wrong here; the server's log says what."
+    "unexpected", "Something went wrong in Mission Control. See the log of the server."
 )
-NOT_LISTED_FAILURE = StepFailure(NOT_LISTED, "The gateway does not have the agent any more.")
+NOT_LISTED_FAILURE = StepFailure(NOT_LISTED, "The gateway no longer has the agent.")
 STILL_CREATING_FAILURE = StepFailure(
-    "coming", "The gateway may be about to have the agent.", counts_as_attempt=False
+    "coming", "The gateway may still be creating the agent.", counts_as_attempt=False
 )
 KEY_TAKEN_FAILURE = StepFailure(
-    "place_taken", "Another agent has its place there, and has to be removed first."
+    "place_taken", "Another agent with the same key is on the gateway, and must be removed first."
 )
 UNLISTED_FAILURE = StepFailure(
     NOT_LISTED,
-    "The gateway has accepted the agent and does not list it. A gateway that was killed while it"
-    " created an agent lists no further ones until it is restarted.",
+    "The gateway has accepted the agent but does not list it. This happens after it was killed"
+    " while it created an agent: restart it.",
     RESTART_COMMAND,
 )
 

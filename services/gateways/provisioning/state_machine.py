@@ -140,8 +140,8 @@ def retry_wake_or_fail(agent: Agent, moment: datetime) -> Transition:
         return Transition(start_step(ProvisioningStep.WAKE, moment))
     failure = StepFailure(
         "no_check_in",
-        f"It was woken {agent.wake_attempts} times and has not called."
-        " Look at what it says in its session there.",
+        f"It was woken {agent.wake_attempts} times and has not called. Read its session on the"
+        " gateway.",
         f"openclaw agent --agent {agent.gateway_key} --message 'Are you there?'",
     )
     failed = _fail_step(agent, failure, moment)
@@ -170,8 +170,8 @@ def recreate_lost_agent(agent: Agent, moment: datetime) -> Transition:
     if lost_at and moment - lost_at < RECREATE_AT_MOST_EVERY:
         failure = StepFailure(
             "lost_again",
-            "Its gateway has lost it for the second time. Somebody there removes it:"
-            " have it stay, then try again.",
+            "The gateway has lost the agent for the second time: somebody removes it there. Make"
+            " sure that it stays, then try again.",
             "openclaw agents list",
         )
         failed = _fail_step(agent, failure, moment)

@@ -282,7 +282,9 @@ async def configure_agents(
             ]
         )
         await gateway_api.patch_config(client, patch, base_hash=config.hash)
-    absent = StepFailure("not_configured", "The gateway's config does not have the agent yet.")
+    absent = StepFailure(
+        "not_configured", "The configuration of the gateway does not contain the agent yet."
+    )
     return [
         StepDone(replace(agent.provisioning_state, is_without_heartbeat=True))
         if agent in configured

@@ -38,7 +38,7 @@ from services.gateways.requests.rules import (
 CLOCK_TOLERANCE = timedelta(minutes=1)  # the clock of a gateway may differ this much from ours
 BATCH_SIZE = 500  # requests that expire in one transaction
 
-REPLACED_ERROR = "The gateway asks something else with the same id now."
+REPLACED_ERROR = "The gateway now uses the same id for another request."
 
 EVENT_OF_STATE = {
     RequestState.ANSWERING: EventType.GATEWAY_REQUEST_ANSWERED,
@@ -51,9 +51,9 @@ EVENT_OF_STATE = {
 
 ANSWER_WORDS = {"allow-once": "allowed once", "allow-always": "allowed always", "deny": "denied"}
 KIND_WORDS = {
-    "exec": "leave to run a command",
+    "exec": "permission to run a command",
     "question": "an answer",
-    "plugin": "leave for an action of a plugin",
+    "plugin": "permission for an action of a plugin",
 }
 
 

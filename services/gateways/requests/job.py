@@ -211,7 +211,9 @@ async def deliver_answer(
             raise
         present_hash = known_hash
     if present_hash is not None and not present_hash.is_of(request):
-        raise AnswerRejected("The gateway asks something else now, so it was not told the answer.")
+        raise AnswerRejected(
+            "The gateway now uses the id for another request, so the answer was not sent."
+        )
     if present_hash is not None and is_answered_unseen(request, present_hash):
         raise AnswerRejected(UNSHOWN_ERROR)
     try:
@@ -223,7 +225,7 @@ async def deliver_answer(
                 return _our_resolution(request)
             return await load_resolution(client, request.kind, request.request_id) or Resolution()
         if error.kind in PERMANENT_ERRORS:
-            message = f"The gateway does not take the answer: {error.message}"
+            message = f"The gateway does not accept the answer: {error.message}"
             raise AnswerRejected(message) from None
         raise
     return _our_resolution(request)

@@ -163,12 +163,12 @@ def _error_text(resolution: Resolution, was_answered_here: bool) -> str | None:
     if resolution.is_answered:
         return f"{who} had answered it before." if was_answered_here else f"{who} answered it."
     if resolution.is_cancelled:
-        return "It was asked no more before the answer arrived." if was_answered_here else None
+        return "It was withdrawn before the answer arrived." if was_answered_here else None
     if resolution.is_expired:
         return "It expired before the answer arrived." if was_answered_here else None
     if was_answered_here:
-        return "The gateway knows nothing of it any more, nor whether the answer arrived."
-    return "The gateway knows nothing of it any more."
+        return "The gateway no longer knows this request, nor whether the answer arrived."
+    return "The gateway no longer knows this request."
 
 
 def _validate_question_answers(question: Mapping[str, Any], answers: Sequence[str]) -> list[str]:

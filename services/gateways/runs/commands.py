@@ -138,7 +138,7 @@ async def mark_lost_runs(session: AsyncSession, *, silent_for: timedelta = LOST_
         minutes = round((at - run.updated_at) / timedelta(minutes=1))
         silence = "a minute" if minutes <= 1 else f"{minutes} minutes"
         run.status, run.ended_at = RunStatus.LOST, at
-        run.error = f"Its gateway has told nothing of it for {silence}."
+        run.error = f"Its gateway has not reported it for {silence}."
         run_agent = RunAgent(agent.id, "", agent.name, agent.board_id)
         new_events.append(_run_event(run.organization_id, run_agent, run.task_id, run.status))
     await events.record_events(session, new_events)

@@ -43,7 +43,7 @@ MAX_RUNS = 200  # runs followed at once; a gateway may report any number
 CHAT_END_STATES = ("final", "error", "aborted")  # also sent for runs that another run absorbed
 PERMANENT_ERRORS = (ErrorKind.REJECTED, ErrorKind.MISSING_SCOPE)
 TOO_MANY_RUNS = (
-    f"Its gateway told of more than {MAX_RUNS} runs at once, and the oldest are not followed."
+    f"Its gateway reported more than {MAX_RUNS} runs at once, so the oldest are not tracked."
 )
 MAX_EVENTS = 5_000  # the latest of a run that are applied
 MAX_SESSIONS = 10_000  # active sessions of one gateway that are read
@@ -136,7 +136,7 @@ class RunTracker:
         for run in list(self._runs.values()):
             is_over = run.is_running and run.run_id not in active | spared
             if is_over and not await load_outcome(self._client, run, now()):
-                reason = "It is over, and its gateway does not know how it ended."
+                reason = "It has ended, and its gateway does not know how."
                 run.finish(RunStatus.LOST, now(), reason)
         if active:
             async with self._open_transaction() as session:

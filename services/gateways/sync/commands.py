@@ -29,9 +29,9 @@ from services.gateways.sync.queries import (
     select_agents,
 )
 
-HIDDEN_DIFF = "It names boards that are not yours to read."
-NOT_LISTED = "The gateway does not have this agent yet: it is made first."
-AGENT_CREATED = "The gateway had no agent of its own: it is made, and comes with its files."
+HIDDEN_DIFF = "It names boards that you cannot read."
+NOT_LISTED = "The gateway does not have this agent yet: it is created first."
+AGENT_CREATED = "The gateway had no agent of its own: it is created with its files."
 LEFT_OUT = SyncProblem(
     "changed_meanwhile", N_("It was changed or removed meanwhile, so it was left out.")
 )
@@ -197,7 +197,7 @@ def _agent_report(plan: SyncPlan, remote: RemoteFiles, agent: Agent) -> AgentSyn
         f"{written} of {len(plans)} files to write." if written else "Nothing to write."
     )
     if kept:
-        sentences.append(f"The agent has made its own of {' and '.join(kept)}: kept.")
+        sentences.append(f"The agent has changed {' and '.join(kept)}, so they are kept.")
     if agent.board_id is None and not plan.selection.sees_all:
         plans = [replace(one, diff=HIDDEN_DIFF if one.diff else "") for one in plans]
     return AgentSyncReport(agent, plans, " ".join(sentences), is_listed)
