@@ -59,7 +59,7 @@ async def claim_key(
         return None
     stored = await session.scalar(select(IdempotencyKey).where(_key_condition(request)))
     if stored is not None and stored.fingerprint != request.fingerprint:
-        reason = "This Idempotency-Key was used for another request. Take a new one."
+        reason = "This Idempotency-Key was used for another request. Use a new one."
         raise Invalid("idempotency_key_reused", reason)
     if stored is None or stored.encrypted_response is None:
         reason = "The first request with this Idempotency-Key is not answered yet. Try again soon."
@@ -67,7 +67,7 @@ async def claim_key(
     try:
         plain = cipher.decrypt(stored.encrypted_response, _encryption_context(request))
     except DecryptionError as error:
-        reason = "This was done, but the answer cannot be read any more: SECRET_KEY has changed."
+        reason = "This was done, but the response can no longer be read: SECRET_KEY has changed."
         raise Conflict("idempotency_response_unreadable", reason) from error
     return StoredResponse(**json.loads(plain))
 

@@ -191,7 +191,7 @@ IDEMPOTENCY_ERRORS = {
     ),
     422: AppError(
         "idempotency_key_reused",
-        "This Idempotency-Key was used for another request. Take a new one.",
+        "This Idempotency-Key was used for another request. Use a new one.",
     ),
 }
 BLOCKED_TASK_DETAIL = {

@@ -91,7 +91,7 @@ async def update_agent(
     """
     given = fields.model_fields_set
     if "status" in given:
-        raise Forbidden("agent_status_forbidden", "An agent's status is what it reports.")
+        raise Forbidden("agent_status_forbidden", "Only the agent itself can report its status.")
     if fields.is_gateway_main:
         reason = N_("There is no gateway for this agent to manage.")
         raise Invalid("gateway_required", reason, field="is_gateway_main", sent_as="text")
@@ -263,7 +263,10 @@ async def get_soul(source: Source, reader: Agent, board: Board, agent_id: UUID) 
     """
     agent = await get_board_agent(source, board, agent_id)
     if agent.id != reader.id and not reader.is_board_lead:
-        raise Forbidden("soul_read_forbidden", "A soul is read by its agent and the board's lead.")
+        raise Forbidden(
+            "soul_read_forbidden",
+            "Only the agent itself and the lead of its board can read its soul.",
+        )
     return agent.soul_template or ""
 
 
@@ -330,15 +333,15 @@ async def delete_worker(session: AsyncSession, lead: Agent, board: Board, agent_
     if agent is None:
         return
     if not lead.is_board_lead or lead.board_id != board.id:
-        raise Forbidden("lead_required", "Only the board's lead lets agents go.")
+        raise Forbidden("lead_required", "Only the lead of a board can delete its agents.")
     if agent.board_id is None:
         raise Forbidden(
-            "gateway_agent_cannot_be_deleted", "The gateway's own agent is not a lead's to let go."
+            "gateway_agent_cannot_be_deleted", "A lead cannot delete the agent of a gateway."
         )
     if agent.board_id != board.id:
         raise NotFound("agent_not_found", N_("There is no such agent on this board."))
     if agent.is_board_lead:
-        raise Forbidden("lead_cannot_be_deleted", "Only an admin lets the board's lead go.")
+        raise Forbidden("lead_cannot_be_deleted", "Only an admin can delete the lead of a board.")
     await boards.check_agent_may_work(session, board, lead)
     await _delete(session, lead, board, agent)
 

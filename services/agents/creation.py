@@ -242,7 +242,10 @@ async def _check_lead_may_create(
     session: AsyncSession, actor: Agent, board: Board, *, is_board_lead: bool
 ) -> None:
     if not actor.is_board_lead or is_board_lead:
-        raise Forbidden("lead_required", "Only the board's lead adds agents, and only workers.")
+        raise Forbidden(
+            "lead_required",
+            "Of the agents, only the lead of a board can add agents, and only workers.",
+        )
     workers = select(func.count()).where(
         Agent.board_id == board.id,
         Agent.is_board_lead.is_(False),
@@ -251,7 +254,7 @@ async def _check_lead_may_create(
     if (await session.scalar(workers) or 0) >= board.max_agents:
         raise Conflict(
             "max_agents_reached",
-            f"This board takes at most {board.max_agents} workers from its lead.",
+            f"The lead of this board can add at most {board.max_agents} workers.",
             max_agents=board.max_agents,
         )
 

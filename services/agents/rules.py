@@ -403,9 +403,13 @@ def validate_reported_status(word: str | None) -> str | None:
     if not word:
         return None
     if not (word.isprintable() and is_storable(word)):
-        raise Invalid("status_invalid", "A status is a word of letters and signs.", field="status")
+        raise Invalid(
+            "status_invalid", "A status is one line without control characters.", field="status"
+        )
     if word in RESERVED_STATUSES:
-        raise Invalid("status_invalid", f"An agent does not report {word}.", field="status")
+        raise Invalid(
+            "status_invalid", f"An agent cannot report the status {word}.", field="status"
+        )
     return word
 
 

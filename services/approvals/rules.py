@@ -74,8 +74,10 @@ def require_undecided(fields: ApprovalCreate, actor: Actor) -> None:
     if fields.status is ApprovalStatus.PENDING:
         return
     if isinstance(actor, Agent):
-        raise Forbidden("approval_status_forbidden", "Agents ask. A person decides.")
-    raise Invalid("approval_status_invalid", "A question starts undecided.", field="status")
+        raise Forbidden(
+            "approval_status_forbidden", "Agents request approvals. Only people decide them."
+        )
+    raise Invalid("approval_status_invalid", "A new approval is pending.", field="status")
 
 
 def payload_with_reason(fields: ApprovalCreate) -> dict[str, Any]:
@@ -115,7 +117,9 @@ def linked_task_ids(fields: ApprovalCreate) -> list[UUID]:
     ids = list(dict.fromkeys(id for id in found if id is not None))
     if len(ids) > MAX_TASKS:
         raise Invalid(
-            "too_many_tasks", f"A question is about {MAX_TASKS} tasks at most.", field="task_ids"
+            "too_many_tasks",
+            f"An approval can be about at most {MAX_TASKS} tasks.",
+            field="task_ids",
         )
     return ids
 

@@ -248,7 +248,7 @@ async def create_password_link(session: AsyncSession, email: str) -> str:
     """
     user = await find_user_by_email(session, email)
     if user is None:
-        raise NotFound("account_not_found", f"Nobody has the e-mail address {email} here.")
+        raise NotFound("account_not_found", f"No account has the e-mail address {email}.")
     user_row = await organizations.lock_user(session, user)
     await session.execute(delete(PasswordLink).where(PasswordLink.user_id == user_row.id))
     secret, at = generate_token("password"), now()

@@ -120,7 +120,7 @@ async def create_note(
     an open question: see `_check_user_reply`.
     """
     if scope.id is None:
-        reason = "This board is in no group, so there is nothing to write to."
+        reason = "This board is not in a group, so it has no group memory."
         raise Invalid("board_group_required", reason)
     await _check_user_reply(session, actor, scope, fields)
     note = (fields.content, fields.tags, fields.source)

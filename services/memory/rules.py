@@ -33,7 +33,9 @@ def check_may_command(actor: Actor) -> None:
     """Raise Forbidden unless the actor is a user or the board's lead (contract, S14)."""
     if isinstance(actor, Agent) and not actor.is_board_lead:
         commands = " or ".join(CHAT_COMMANDS)
-        raise Forbidden("lead_required", f"Only people and the board's lead say {commands}.")
+        raise Forbidden(
+            "lead_required", f"Only people and the lead of the board can use {commands}."
+        )
 
 
 def check_may_change(actor: Actor, note: Note | GroupNote, *, only_author: bool = False) -> None:
@@ -46,7 +48,7 @@ def check_may_change(actor: Actor, note: Note | GroupNote, *, only_author: bool 
         return
     if only_author or not actor.is_board_lead:
         reason = (
-            "An agent changes its own notes. The lead also changes those of others, except"
+            "An agent can change its own notes. The lead can also change those of others, except"
             " replies of users."
         )
         raise Forbidden("memory_author_required", reason)

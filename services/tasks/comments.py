@@ -181,7 +181,8 @@ def check_lead_comment(lead: Agent, task: Task, earlier: Iterable[str]) -> None:
     if not may_comment and not any(is_mentioned(comment, lead) for comment in earlier):
         raise Forbidden(
             "lead_comment_forbidden",
-            "A lead comments on tasks in review, on those it created, and where it is mentioned.",
+            "A lead can comment only on tasks in review, on those it created, and where it is"
+            " mentioned.",
         )
 
 

@@ -37,7 +37,7 @@ def check_assignee_is_worker(change: TaskChange) -> None:
     if change.assignee is not None and change.assignee.is_board_lead:
         raise Forbidden(
             "assignee_is_lead",
-            "A lead hands tasks to workers, not to a lead.",
+            "A lead can assign tasks only to workers.",
             field="assigned_agent_id",
         )
 
@@ -107,11 +107,11 @@ def check_worker_is_assignee(change: TaskChange) -> None:
         holder = _name_holder(change).lower()
         raise Forbidden(
             "task_assignee_mismatch",
-            f"This task is assigned to {holder}. You may comment on it, not move it.",
+            f"This task is assigned to {holder}. You may comment on it, but not move it.",
             sent_as="object_with_code",
         )
     if change.requested_status and change.is_claimed_by_gateway_agent:
-        reason = "The agent of a gateway takes no task. Ask the board's lead to assign it."
+        reason = "The agent of a gateway cannot take tasks. Ask the board's lead to assign it."
         raise Forbidden("gateway_agent_claims_no_tasks", reason)
 
 
@@ -145,7 +145,9 @@ def check_creation(change: TaskChange) -> None:
 def check_may_create_and_delete(actor: Actor | None, board: Board) -> None:
     """Raise Forbidden unless the actor is a user or the board's lead."""
     if isinstance(actor, Agent) and not (actor.is_board_lead and actor.board_id == board.id):
-        raise Forbidden("lead_required", "Among agents only the lead creates and deletes tasks.")
+        raise Forbidden(
+            "lead_required", "Of the agents, only the lead can create and delete tasks."
+        )
 
 
 def check_no_self_dependency(change: TaskChange) -> None:
@@ -241,7 +243,7 @@ def check_worker_board(change: TaskChange) -> None:
     if change.actor.board_id not in (None, change.board.id):
         raise Forbidden(
             "task_board_mismatch",
-            "This task is on a board that is not yours.",
+            "This task is not on your board.",
             sent_as="object_with_code",
         )
 
@@ -251,7 +253,8 @@ def check_worker_fields(change: TaskChange) -> None:
     if others:
         raise Forbidden(
             "task_update_field_forbidden",
-            f"Agents change {_join_names(WORKER_FIELDS)} of a task, not {_join_names(others)}.",
+            f"Agents can change {_join_names(WORKER_FIELDS)} of a task, but not"
+            f" {_join_names(others)}.",
             sent_as="object_with_code",
         )
 
@@ -259,14 +262,15 @@ def check_worker_fields(change: TaskChange) -> None:
 def check_worker_may_move(change: TaskChange) -> None:
     if change.requested_status is not None and change.board.only_lead_can_change_status:
         raise Forbidden(
-            "only_lead_can_change_status", "On this board only the lead and people move tasks."
+            "only_lead_can_change_status", "On this board only people and the lead can move tasks."
         )
 
 
 def check_lead_sends_no_comment(change: TaskChange) -> None:
     if "comment" in change.values:
         raise Forbidden(
-            "lead_comment_in_update", "A lead posts comments to the task's comments instead."
+            "lead_comment_in_update",
+            "A lead cannot comment in an update: create a comment of the task instead.",
         )
 
 
@@ -275,7 +279,8 @@ def check_lead_fields(change: TaskChange) -> None:
     if others:
         raise Forbidden(
             "task_update_field_forbidden",
-            f"A lead changes {_join_names(LEAD_FIELDS)} of a task, not {_join_names(others)}.",
+            f"A lead can change {_join_names(LEAD_FIELDS)} of a task, but not"
+            f" {_join_names(others)}.",
             sent_as="object_with_code",
         )
 
@@ -290,8 +295,8 @@ def check_lead_transition(change: TaskChange) -> None:
     if not (starts or decides):
         raise Forbidden(
             "lead_move_forbidden",
-            "A lead moves tasks from review to done or to the inbox, and starts one by assigning "
-            "it and asking for in_progress at once.",
+            "A lead can move tasks only from review to done or to the inbox, or start one by"
+            " assigning it with the status in_progress.",
         )
 
 
@@ -348,7 +353,7 @@ def check_policy_tags(change: TaskChange) -> None:
     if isinstance(change.actor, Agent):
         raise Forbidden(
             "tag_used_by_policy",
-            "An approval policy names one of these tags, so only people add and remove it.",
+            "An approval policy uses one of these tags, so only people can add or remove it.",
         )
     raise Forbidden(
         "token_scope_insufficient",

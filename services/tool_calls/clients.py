@@ -235,8 +235,8 @@ def _read_input(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
 def _input_invalid() -> Invalid:
     return Invalid(
         "tool_input_invalid",
-        "The input of the tool cannot be shown to a person: it has characters that are no text,"
-        " numbers that are none, or more than %(max_depth)s levels.",
+        "The input of the tool cannot be shown to a person: it has invalid characters, invalid"
+        " numbers, or more than %(max_depth)s levels.",
         max_depth=MAX_JSON_DEPTH,
     )
 

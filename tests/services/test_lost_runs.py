@@ -103,7 +103,7 @@ async def test_a_silent_run_is_lost_and_continued_when_it_is_reported(
         assert await runs.mark_lost_runs(session) == 0
     [run] = await harness.list_runs()
     assert run.status is LOST
-    assert run.error == "Its gateway has told nothing of it for 5 minutes."
+    assert run.error == "Its gateway has not reported it for 5 minutes."
     harness.fake.calls.clear()
     async with harness.run_worker():
         await begin_run(harness)
