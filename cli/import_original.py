@@ -153,7 +153,7 @@ def _read_file(file: Path) -> str:
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise CommandError(f"{file} cannot be read: {reason}.") from None
 
 
@@ -193,7 +193,7 @@ def print_report(report: "ImportReport") -> None:
     """Print what comes, what changes, what stays behind and why."""
     for title, names in (
         ("To import", report.organizations),
-        ("Here already, and left as they are", report.present),
+        ("Already here, and unchanged", report.present),
     ):
         if names:
             print_line(f"{title}: {', '.join(map(_shown, names.values()))}")
@@ -203,7 +203,7 @@ def print_report(report: "ImportReport") -> None:
         come = report.written[kind]
         print_line(f"{kind:26}{there:>10,}{come:>10,}{there - come:>10,}")
     _print_notes("What changes", report.changes)
-    _print_notes("What stays behind, and why", report.left)
+    _print_notes("What is not imported, and why", report.left)
     _print_accounts(report)
     for title, lines in (
         ("Accounts here that become members, by their address", report.matched),

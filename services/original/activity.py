@@ -93,7 +93,7 @@ async def import_activity(transfer: Transfer) -> None:
         if type is None:
             kind = to_one_line(row["event_type"] or "")[:60]
             known = kind if kind in UNUSED_TYPES else "another type"
-            row.leave(f"{known}: no event here")
+            row.leave(f"{known}: there is no such event here")
             return
         agent_id = row["agent_id"] if row["agent_id"] in transfer.agents else None
         board_id = row["event_board_id"]
@@ -102,7 +102,7 @@ async def import_activity(transfer: Transfer) -> None:
         elif agent_id is not None:
             organization_id = transfer.agents[agent_id].organization_id
         else:
-            row.leave("it belongs to nothing that comes")
+            row.leave("it belongs to an object that is not imported")
             return
         if agent_id is not None and transfer.agents[agent_id].organization_id != organization_id:
             agent_id = None

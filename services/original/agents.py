@@ -69,7 +69,7 @@ async def import_gateways(transfer: Transfer, connector: GatewayConnector) -> No
             report.new_devices.append(shown)
         token = row["token"]
         if token and (not token.isprintable() or len(token) > 4_000):
-            row.note("token: it is no line of letters and signs: enter it again")
+            row.note("token: it has control characters: enter it again")
             token = None
         device = None if options.device_key is None else options.device_key.seed
         values = {
@@ -125,14 +125,14 @@ async def import_agents(transfer: Transfer) -> None:
     def plan(row: OriginalRow) -> Iterable[NewRow]:
         board_id, gateway_id = row["board_id"], row["gateway_id"]
         if board_id is None and gateway_id not in transfer.gateways:
-            row.leave("it manages a gateway that stays behind")
+            row.leave("it manages a gateway that is not imported")
             return
         if board_id is None and gateway_id in mains:
             row.leave("its gateway has another agent that manages it")
             return
         organization_id = transfer.boards[board_id] if board_id else transfer.gateways[gateway_id]
         if transfer.gateways.get(gateway_id) != organization_id:
-            row.note("gateway_id: its gateway stays behind, so the agent calls by itself")
+            row.note("gateway_id: its gateway is not imported, so the agent calls by itself")
             gateway_id = None
         is_lead = board_id is not None and row["is_board_lead"]
         if is_lead and board_id in leads:
@@ -174,7 +174,9 @@ def _choose_session_key(row: OriginalRow, agent: Agent, taken: set[tuple[UUID, s
     if is_key and (agent.gateway_id, found) not in taken:
         return found
     if found:
-        reason = "another agent has the same session" if is_key else "it was none of an agent"
+        reason = (
+            "another agent has the same session" if is_key else "it was not the session of an agent"
+        )
         row.note(f"openclaw_session_id: {reason}, so it gets one of its own")
     return usual
 
@@ -187,7 +189,7 @@ def _build_agent(row: OriginalRow, session_key: str | None) -> dict[str, object]
         token_hash = None
     status = row.line("status", AgentStatus.PROVISIONING)
     if status in (AgentStatus.UPDATING, AgentStatus.DELETING):
-        row.note(f"status: {status} becomes offline, because nothing is being done")
+        row.note(f"status: {status} becomes offline, because nothing is in progress")
         status = AgentStatus.OFFLINE
     last_seen_at = row.time("last_seen_at")
     if status == AgentStatus.ONLINE and (not last_seen_at or last_seen_at < now() - OFFLINE_AFTER):
@@ -199,7 +201,7 @@ def _build_agent(row: OriginalRow, session_key: str | None) -> dict[str, object]
     profile = row.object("identity_profile", max_length=MAX_OBJECT_LENGTH)
     texts = {key: one for key, one in (profile or {}).items() if isinstance(one, str)}
     if texts != (profile or {}):
-        row.note("identity_profile: what is no text is left out")
+        row.note("identity_profile: values that are not text are left out")
     # the gateway has the agent as it is: a step of provisioning would write its files at once
     state = {
         "desired_state": DesiredState.RUNNING if has_gateway else None,
@@ -242,7 +244,7 @@ async def import_skills(transfer: Transfer) -> None:
         try:
             url = skills.normalize_pack_url(row["source_url"])
         except AppError:
-            row.leave("its address is that of no repository and no archive")
+            row.leave("its address is not the address of a repository or an archive")
             return
         if (organization_id, url) in packs:
             row.leave("another pack has the same address")
@@ -304,7 +306,7 @@ async def import_skills(transfer: Transfer) -> None:
     def plan_installed(row: OriginalRow) -> Iterable[NewRow]:
         gateway_id, skill_id = row["gateway_id"], row["skill_id"]
         if gateway_id not in transfer.gateways or skill_id not in transfer.skills:
-            row.leave("its gateway or its skill stays behind")
+            row.leave("its gateway or its skill is not imported")
             return
         at = row.moment()
         values = {

@@ -54,7 +54,7 @@ FLAGS = (
 )
 HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")  # a token of RFC 7230
 MAX_MESSAGES = 10_000  # of an onboarding conversation
-ANOTHER_ORGANIZATION = "what belongs to another organization is left out"
+ANOTHER_ORGANIZATION = "objects of another organization are left out"
 
 
 async def import_groups(transfer: Transfer) -> None:
@@ -99,7 +99,7 @@ async def import_boards(transfer: Transfer) -> None:
         name = row.line("name", "Board")
         gateway_id, group_id = row["gateway_id"], row["board_group_id"]
         if gateway_id is not None and transfer.gateways.get(gateway_id) != organization_id:
-            row.note("gateway_id: its gateway stays behind, so the board has none")
+            row.note("gateway_id: its gateway is not imported, so the board has none")
             gateway_id = None
         if group_id is not None and transfer.groups.get(group_id) != organization_id:
             row.note(f"board_group_id: {ANOTHER_ORGANIZATION}")
@@ -150,7 +150,7 @@ def _build_note(row: OriginalRow) -> dict[str, Any]:
     tags = row.json("tags")
     kept = list_texts(tags, max_length=100, max_count=50)
     if kept != (tags or []):
-        row.note("tags: what is no short text is left out")
+        row.note("tags: entries that are not short texts are left out")
     at = row.moment()
     return {
         "id": row.id,
@@ -189,7 +189,7 @@ async def import_onboarding(transfer: Transfer) -> None:
         listed = messages if isinstance(messages, list) else []
         known = [one for one in listed[:MAX_MESSAGES] if isinstance(one, Mapping)]
         if len(known) != len(listed) or (messages is not None and messages != listed):
-            row.note("messages: what is no message is left out")
+            row.note("messages: invalid entries are left out")
         for number, message in enumerate(known):
             yield NewRow(OnboardingMessage, _build_message(row, number, message))
 
@@ -231,10 +231,10 @@ async def import_webhooks(transfer: Transfer, cipher: SecretCipher) -> None:
         agent_id, header, secret = row["agent_id"], row["signature_header"], row["secret"]
         place = transfer.agents.get(agent_id) if agent_id else None
         if agent_id and (place is None or place.board_id != row["board_id"]):
-            row.note("agent_id: its agent is not on the board, so the lead is told")
+            row.note("agent_id: its agent is not on the board, so the lead is notified")
             agent_id = None
         if header and not HEADER_NAME.fullmatch(header):
-            row.note("signature_header: a name that no header can have is left out")
+            row.note("signature_header: a name that is not valid for a header is left out")
             header = None
         description = row.text("description", max_length=5_000) or ""
         if not secret:

@@ -217,7 +217,7 @@ class _Accounts:
     def _read_email(self, row: OriginalRow) -> str | None:
         email = (row["email"] or "").strip().lower()
         if email and not is_email(email):
-            row.note("email: it is no address, so it is left out")
+            row.note("email: it is not an e-mail address, so it is left out")
             return None
         return email or None
 
@@ -312,7 +312,7 @@ async def import_board_access(transfer: Transfer) -> None:
         member_id, board_id = row["organization_member_id"], row["board_id"]
         organization_id = transfer.members.get(member_id)
         if organization_id is None:
-            row.leave("its member stays behind")
+            row.leave("its member is not imported")
         elif transfer.boards.get(board_id) != organization_id:
             row.leave("its board belongs to another organization")
         else:
@@ -343,13 +343,13 @@ async def import_invites(transfer: Transfer) -> None:
         email = (row["invited_email"] or "").strip().lower()
         organization_id, accepted_at = row["organization_id"], row.time("accepted_at")
         if not is_email(email):
-            row.leave("its address is no e-mail address")
+            row.leave("its address is not an e-mail address")
             return
         if accepted_at is None and email in opened[organization_id]:
             row.leave("a newer invitation is open for the same address")
             return
         if accepted_at is None and row["created_by_user_id"] not in transfer.users:
-            row.leave("who has invited is no member any more")
+            row.leave("the person who sent it is no longer a member")
             return
         if accepted_at is None:
             opened[organization_id].add(email)
@@ -378,7 +378,7 @@ async def import_invites(transfer: Transfer) -> None:
         invite_id, board_id = row["organization_invite_id"], row["board_id"]
         organization_id = transfer.invites.get(invite_id)
         if organization_id is None:
-            row.leave("its invitation stays behind")
+            row.leave("its invitation is not imported")
         elif transfer.boards.get(board_id) != organization_id:
             row.leave("its board belongs to another organization")
         else:

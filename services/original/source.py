@@ -381,8 +381,9 @@ def _describe_failure(error: Exception) -> str:
     cause = getattr(error, "orig", error)
     if isinstance(cause, ValueError | OverflowError) and not isinstance(cause, CONNECTION_ERRORS):
         return (
-            "its address must be one like postgresql://user:password@host:5432/name, with other"
-            " characters than letters, digits and - . _ ~ of the password like %2F"
+            "the address must have the form postgresql://user:password@host:5432/name, with"
+            " characters of the password other than letters, digits and - . _ ~ written as"
+            " %2F"
         )
     return str(cause).rpartition(">: ")[2]
 
@@ -391,10 +392,10 @@ async def _check_revision(connection: AsyncConnection) -> None:
     """Raise Invalid unless the schema is the supported one."""
     supported = f"Only the schema {REVISION} (commit {COMMIT}) can be imported"
     if await connection.scalar(text("select to_regclass('alembic_version')")) is None:
-        raise Invalid("not_original", f"This is no database of the original. {supported}.")
+        raise Invalid("not_original", f"This is not a database of the original. {supported}.")
     found = (await connection.scalars(text("select version_num from alembic_version"))).all()
     if list(found) != [REVISION]:
-        reason = f"The original database has the schema {', '.join(map(str, found)) or 'of none'}."
+        reason = f"The original database has the schema {', '.join(map(str, found)) or 'none'}."
         hint = "Update the original to that commit, and run its migrations first."
         raise Invalid("original_revision", f"{reason} {supported}: {hint}")
     names = (

@@ -81,7 +81,7 @@ async def import_tags(transfer: Transfer) -> None:
         name = row.line("name", "Tag")
         color = (row["color"] or "").strip().lower().removeprefix("#")
         if not COLOR.fullmatch(color):
-            row.note("color: what is no colour becomes grey")
+            row.note("color: an invalid colour becomes grey")
             color = GREY
         values = {
             "id": row.id,
@@ -257,7 +257,7 @@ async def import_task_details(transfer: Transfer) -> None:
             return
         value = row.json("value", max_length=MAX_TEXT_LENGTH * 2)
         if custom_fields.find_value_error(definition.type, definition.regex, value):
-            row.leave("the value is none of the type of its field")
+            row.leave("the value does not have the type of its field")
             return
         values = {
             **{name: row[name] for name in ("id", "task_id", "task_custom_field_definition_id")},
@@ -271,7 +271,7 @@ async def import_task_details(transfer: Transfer) -> None:
     query = query.join(TASKS, TASKS.c.id == FIELD_VALUES.c.task_id)
     query = query.where(is_of_boards(TASKS.c.board_id, ids)).order_by(FIELD_VALUES.c.id)
     await transfer.copy("values of fields", query, plan_value)
-    reason = "nothing reads them, there or here"
+    reason = "nothing uses them, in the original or here"
     condition = is_of_boards(FINGERPRINTS.c.board_id, ids)
     await transfer.leave("fingerprints of tasks", FINGERPRINTS, condition, reason)
 
@@ -285,7 +285,7 @@ async def _import_dependencies(transfer: Transfer) -> None:
             row.leave("its tasks are on different boards")
             return
         if not graph.add(row["task_id"], row["depends_on_task_id"]):
-            row.leave("it would close a cycle")
+            row.leave("it would create a cycle")
             return
         values = {name: row[name] for name in ("id", "task_id", "depends_on_task_id", "position")}
         values |= {"board_id": row["task_board_id"], "created_at": row.moment()}
@@ -358,11 +358,11 @@ async def import_approvals(transfer: Transfer) -> None:
         if agent_id and (
             place is None or place.organization_id != transfer.boards[row["board_id"]]
         ):
-            row.note("agent_id: its agent stays behind")
+            row.note("agent_id: its agent is not imported")
             agent_id = None
         scores = row.object("rubric_scores", max_length=MAX_APPROVAL_JSON)
         if status is not ApprovalStatus.PENDING:
-            row.note("decided: what was reviewed is unknown, so it completes no task")
+            row.note("decided: what was reviewed is unknown, so it does not complete tasks")
         values = {
             "id": row.id,
             "board_id": row["board_id"],
@@ -428,5 +428,5 @@ def _read_confidence(row: OriginalRow) -> float:
     given = row["confidence"]
     if math.isfinite(given) and 0 <= given <= 100:
         return float(given)
-    row.note("confidence: what is not from 0 to 100 becomes 0")
+    row.note("confidence: values that are not from 0 to 100 become 0")
     return 0.0

@@ -97,7 +97,7 @@ class OriginalRow:
         found = self.json(name, max_length=max_length)
         if found is None or isinstance(found, dict):
             return found
-        self.note(f"{name}: what is no object is left out")
+        self.note(f"{name}: values that are not objects are left out")
         return None
 
     def json(self, name: str, *, max_length: int = MAX_JSON_LENGTH) -> Any:
@@ -111,7 +111,7 @@ class OriginalRow:
             self.note(f"{name}: a value that is too large is left out")
             return None
         if cleaned != value:
-            self.note(f"{name}: what cannot be stored in a value is replaced")
+            self.note(f"{name}: characters that cannot be stored are replaced")
         return cleaned
 
 

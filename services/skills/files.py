@@ -51,7 +51,7 @@ def count_line_breaks(content: bytes) -> int:
 
 
 def decode_shown_text(file: Mapping[str, Any]) -> str | None:
-    """Return what pages show of a stored file; None if it is no text.
+    """Return what pages show of a stored file; None if it is not text.
 
     A program can be executed although some of its bytes are no UTF-8, so these bytes are escaped.
     Only a file with NUL characters is not shown.
@@ -124,7 +124,7 @@ def _unescape(text: str) -> str:
 
 
 def clean_value(value: object) -> str:
-    """Return a value of others as one short line that can be stored, or "" if it is no text."""
+    """Return a value of others as one short line that can be stored, or "" if it is not text."""
     if not isinstance(value, str):
         return ""
     return to_one_line(replace_unstorable(value[: 4 * MAX_VALUE_LENGTH]))[:MAX_VALUE_LENGTH]

@@ -61,7 +61,7 @@ async def test_it_shows_a_table_before_it_imports(
     assert status == 0
     for words in (
         "What changes:",
-        "What stays behind, and why:",
+        "What is not imported, and why:",
         "How people sign in:",
         "with a private address or a host name",
         "Webhooks without a secret",

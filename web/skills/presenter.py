@@ -85,7 +85,7 @@ class GatewayRow:
 
 @dataclass(frozen=True)
 class FileChange:
-    """A file that differs between two versions of a skill. Without lines it is no text."""
+    """A file that differs between two versions of a skill. Without lines it is not text."""
 
     path: str
     lines: Sequence[DiffLine]
