@@ -51,7 +51,7 @@ async def receive_hook(request: Request) -> Response:
     except ValueError:
         known = ", ".join(CodingClient)
         raise NotFound(
-            "client_not_found", f"There is no such client. Known are: {known}."
+            "client_not_found", f"There is no such client. The known clients are: {known}."
         ) from None
     agent = await authenticate_request(request, AllowedCaller.AGENT)
     assert isinstance(agent, Agent)

@@ -92,7 +92,7 @@ def _render(folder: MetricsFolder, settings: Settings, status: SystemStatus | No
 def _list_installation_gauges(status: SystemStatus) -> Generator[Metric]:
     size = _gauge("outbox_size", "What waits to be sent, at most 10000.", labels=["outbox"])
     overdue = _gauge(
-        "outbox_overdue_seconds", "For how long the oldest of it is due.", labels=["outbox"]
+        "outbox_overdue_seconds", "For how long the oldest of it has been due.", labels=["outbox"]
     )
     gateways = _gauge("gateways", "Gateways by their status.", labels=["status"])
     for outbox in status.outboxes:

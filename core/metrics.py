@@ -50,7 +50,7 @@ REQUESTS = Counter(
 )
 REQUEST_SECONDS = Histogram(
     f"{PREFIX}_request_seconds",
-    "Duration of requests that are no stream and do not wait, by route.",
+    "Duration of requests that are not streams and do not wait, by route.",
     ("route",),
     buckets=LATENCIES,
     registry=REGISTRY,
@@ -63,7 +63,8 @@ REJECTIONS = Counter(
 )
 EVENT_LAG = Histogram(
     f"{PREFIX}_event_lag_seconds",
-    "From recording an event until subscribers get it; of several the oldest.",
+    "From the recording of an event until subscribers get it; of several events, that of the"
+    " oldest.",
     buckets=LATENCIES,
     registry=REGISTRY,
 )
@@ -75,7 +76,10 @@ LOOP_HOLDS = Histogram(
 )
 OPEN_STREAMS = Gauge(f"{PREFIX}_open_streams", "Open event streams.", registry=REGISTRY)
 POOL_SIZE = Gauge(
-    f"{PREFIX}_pool_size", "Most connections of a pool.", ("pool",), registry=REGISTRY
+    f"{PREFIX}_pool_size",
+    "The maximum number of connections of a pool.",
+    ("pool",),
+    registry=REGISTRY,
 )
 POOL_USED = Gauge(
     f"{PREFIX}_pool_used", "Connections of a pool in use.", ("pool",), registry=REGISTRY

@@ -176,7 +176,7 @@ class Cursors:
             }
         except ValueError as error:
             reason = (
-                "This is no cursor of this list. Send the X-Next-Cursor of the page before, or"
+                "This is not a cursor of this list. Send the X-Next-Cursor of the page before, or"
                 " nothing for the first page."
             )
             raise Invalid("cursor_invalid", reason) from error

@@ -90,7 +90,7 @@ encode_comment_entry = build_encoder(
 class CommentFilter(PageQuery):
     """Which comments to list."""
 
-    board_id: UUID | None = Field(default=None, description="Only of this board.")
+    board_id: UUID | None = Field(default=None, description="Only those of this board.")
 
 
 @reads_only
@@ -131,7 +131,7 @@ class CommentMessage(ResponseModel):
 class CommentStreamQuery(StreamQuery):
     """Which comments to stream."""
 
-    board_id: UUID | None = Field(default=None, description="Only of this board.")
+    board_id: UUID | None = Field(default=None, description="Only those of this board.")
 
 
 @error_responses(403, 404)

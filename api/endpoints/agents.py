@@ -327,7 +327,7 @@ class AgentHeartbeatCreate(AgentHeartbeat):
 class AgentFilter(PageQuery):
     """Which agents to list."""
 
-    board_id: UUID | None = Field(default=None, description="Only of this board.")
+    board_id: UUID | None = Field(default=None, description="Only those of this board.")
     gateway_id: UUID | None = Field(default=None, description="Only on this gateway.")
 
 
@@ -496,7 +496,10 @@ async def _create_agent(
 async def _lock_board(context: RequestContext, board_id: UUID | None) -> Board:
     if board_id is None:
         raise Invalid(
-            "board_required", "Say on which board it works.", field="board_id", sent_as="text"
+            "board_required",
+            "Name the board on which the agent works.",
+            field="board_id",
+            sent_as="text",
         )
     return await boards.lock_board_as_admin(context.session, context.actor, board_id)
 
@@ -592,7 +595,7 @@ async def list_agents_for_agent(
 class AgentStreamQuery(StreamQuery):
     """Which agents to stream."""
 
-    board_id: UUID | None = Field(default=None, description="Only of this board.")
+    board_id: UUID | None = Field(default=None, description="Only those of this board.")
 
 
 class AgentMessage(ResponseModel):

@@ -49,8 +49,8 @@ from services.tool_calls import GrantScope
 PendingCount = Annotated[
     int,
     Field(
-        description="All pending approvals, for whoever, with those whose decision can still be"
-        " undone. The pages count what waits for their user instead."
+        description="All pending approvals, whoever may decide them, and those whose decision can"
+        " still be undone. The pages count only what waits for their user."
     ),
 ]
 
@@ -271,7 +271,7 @@ class ApprovalFilter(PageQuery):
 class AllApprovalsFilter(ApprovalFilter):
     """Which approvals of all boards to list."""
 
-    board_id: UUID | None = Field(default=None, description="Only of this board.")
+    board_id: UUID | None = Field(default=None, description="Only those of this board.")
 
 
 class Decisions(RequestModel):

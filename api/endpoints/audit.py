@@ -65,7 +65,7 @@ encode_record = build_encoder(AuditRecordRead)
 class AuditFilterQuery(PageQuery):
     """Which records to list."""
 
-    actor_id: UUID | None = Field(default=None, description="Only of this user or agent.")
+    actor_id: UUID | None = Field(default=None, description="Only those of this user or agent.")
     action: FilterText = Field(
         default="", description="Only this action, such as `member.removed`, or group, `member`."
     )

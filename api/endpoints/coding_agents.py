@@ -116,7 +116,7 @@ encode_call = build_encoder(
 class ToolCallFilter(PageQuery):
     """Which tool calls to list."""
 
-    session_id: UUID | None = Field(default=None, description="Only of this session.")
+    session_id: UUID | None = Field(default=None, description="Only those of this session.")
 
 
 class ToolGrantRead(ResponseModel):

@@ -29,7 +29,7 @@ class GatewayMainAskUserResponse(ResponseModel):
     board_id: UUID
     main_agent_id: UUID | None
     main_agent_name: str | None
-    correlation_id: str | None = Field(description="The reply of the user has it.")
+    correlation_id: str | None = Field(description="The reply of the user contains it.")
 
 
 class GatewayLeadMessageResponse(ResponseModel):

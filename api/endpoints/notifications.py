@@ -151,7 +151,7 @@ class NotificationPreferencesRead(ResponseModel):
     choices: list[NotificationChoice] = Field(
         description="All kinds in all places for all boards, then the choices for single boards."
     )
-    time_zone: str = Field(description="Of the times: that of the user.")
+    time_zone: str = Field(description="The time zone of the times: that of the user.")
     version: int = Field(description="Increases with every change; the first part of the ETag.")
 
 

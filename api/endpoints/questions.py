@@ -35,8 +35,11 @@ class QuestionRead(ResponseModel):
 class QuestionFilter(PageQuery):
     """Which questions to list."""
 
-    board_id: UUID | None = Field(default=None, description="Only of this board.")
-    is_open: bool | None = Field(default=None, description="Only those without an answer, or with.")
+    board_id: UUID | None = Field(default=None, description="Only those of this board.")
+    is_open: bool | None = Field(
+        default=None,
+        description="`true`: only those without an answer; `false`: only those with one.",
+    )
 
 
 encode_question = build_encoder(

@@ -190,7 +190,7 @@ async def agent_for_heartbeat(context: RequestContext, path: Mapping[str, Any]) 
     """Return the calling agent if the path names it, or lock an agent for an admin."""
     if isinstance(context.actor, Agent):
         if path["agent_id"] != context.actor.id:
-            raise Forbidden("agent_mismatch", "An agent checks in for itself alone.")
+            raise Forbidden("agent_mismatch", "An agent can check in only for itself.")
         return {"agent": context.actor}
     loaded = await admin_membership(context, path)
     agent, _ = await agents.lock_agent(context.session, loaded["member"], path["agent_id"])

@@ -35,7 +35,7 @@ class InvalidFields(AppError):
     """Invalid fields, each with its location and the reason."""
 
     def __init__(self, field_errors: list[dict[str, Any]]) -> None:
-        super().__init__("invalid_fields", "Some fields are not as they must be.")
+        super().__init__("invalid_fields", "Some fields are not valid.")
         self.field_errors = field_errors
 
 

@@ -117,9 +117,9 @@ class CursorQuery(BaseModel):
     offset: PageOffset = 0
     after: Annotated[str, Field(max_length=MAX_CURSOR_LENGTH)] | None = Field(
         default=None,
-        description=f"The `{CURSOR_HEADER}` of the page before; empty: the first page. Rows that "
-        "are created or deleted meanwhile make no other one repeated or missing. Not with an "
-        "offset.",
+        description=f"The `{CURSOR_HEADER}` of the page before; empty: the first page. Rows that"
+        " are created or deleted meanwhile do not cause others to be repeated or left out. Not with"
+        " an offset.",
         examples=[""],
     )
 

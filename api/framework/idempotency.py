@@ -127,7 +127,7 @@ def read_idempotency_key(request: Request) -> str | None:
         key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     is_valid = 0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()
     if len(header_values) > 1 or not is_valid:
-        limits = f"1 to {MAX_KEY_LENGTH} printable characters of ASCII"
+        limits = f"1 to {MAX_KEY_LENGTH} printable ASCII characters"
         reason = f"Send one {IDEMPOTENCY_KEY_HEADER} of {limits}."
         raise Invalid("idempotency_key_invalid", reason)
     return key

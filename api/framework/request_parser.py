@@ -63,12 +63,12 @@ def find_unstorable_value(value: Any) -> tuple[list[str | int], str] | None:
         container, depth, place = pending.pop()
         count += len(container)
         if count > MAX_JSON_VALUES + 1:
-            return [], f"These are too many values: {MAX_JSON_VALUES:,} are the most."
+            return [], f"There are too many values: at most {MAX_JSON_VALUES:,} are allowed."
         pairs = container.items() if isinstance(container, dict) else enumerate(container)
         for key, inner in pairs:
             kind, reason = type(inner), ""
             if depth > MAX_JSON_DEPTH:
-                reason = f"This is nested too deeply: {MAX_JSON_DEPTH} levels are the most."
+                reason = f"This is nested too deeply: at most {MAX_JSON_DEPTH} levels are allowed."
             elif (kind is str and "\x00" in inner) or (type(key) is str and "\x00" in key):
                 reason = "Text must not contain the character NUL."
             elif kind is float and not math.isfinite(inner):
@@ -152,7 +152,7 @@ class RequestParser:
             return None
         if "json" not in body.content_type.lower():
             sent = body.content_type
-            message = f"Send JSON, and call it so: Content-Type: application/json, not {sent}"
+            message = f"Send JSON with the header Content-Type: application/json, not {sent}"
             field_error = {"type": "model_attributes_type", "loc": ["body"], "msg": message}
             field_errors.append({**field_error, "input": body.value})
             return None

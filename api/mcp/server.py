@@ -128,7 +128,9 @@ async def _call_tool(
         response = build_error_response(413, reason, "result_too_large")
     content = pydantic_core.from_json(bytes(response.body))
     is_error = response.status_code >= 400
-    text = _word_error(content) if is_error else "\n".join(_outline(content)) or "There is nothing."
+    text = (
+        _word_error(content) if is_error else "\n".join(_outline(content)) or "The result is empty."
+    )
     return CallToolResult(
         content=[TextContent(text=text)],
         structured_content=_omit_empty(content)

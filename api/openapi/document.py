@@ -92,7 +92,7 @@ TAGS: Mapping[str, str] = {
     "search": "Full-text search",
     "agents": "Agents",
     "coding-agents": "Sessions and tool calls of coding agents",
-    "souls-directory": "Characters for agents",
+    "souls-directory": "Texts about the character of agents",
     "skills": "Skills and their packs",
     "gateways": "Gateways, which run agents",
     "gateway-requests": "Requests of agents on gateways",

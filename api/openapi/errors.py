@@ -204,7 +204,7 @@ BLOCKED_TASK_DETAIL = {
 def build_error_examples(status: int, operation: Operation) -> dict[str, Any]:
     """Return examples of the errors of an operation with a status, by code."""
     details = _select_details(status, operation) or {
-        "refused": "This is not possible as things stand."
+        "refused": "This is not possible in the current state."
     }
     return {
         code or "failed": {
@@ -252,4 +252,4 @@ def _build_field_error(operation: Operation) -> dict[str, Any]:
         field = next(iter(operation.parser.body.model_fields), "body")
         return {"type": "missing", "loc": ["body", field], "msg": "Field required", "input": {}}
     place = ["path", *operation.parser.path][:2] if operation.parser.path else ["query", "limit"]
-    return {"type": "value_error", "loc": place, "msg": "This is not as it must be.", "input": "x"}
+    return {"type": "value_error", "loc": place, "msg": "This is not valid.", "input": "x"}

@@ -146,9 +146,7 @@ async def test_a_dry_run_reports_each_agent_and_writes_nothing(
     diffs = {file["name"]: file["diff"] for file in worker["files"]}
     assert "+Launch the new site" in diffs["AGENTS.md"]
     assert "-I have found myself." in diffs["SOUL.md"]
-    assert worker["message"] == (
-        "1 of 5 files to write. The agent has made its own of SOUL.md: kept."
-    )
+    assert worker["message"] == ("1 of 5 files to write. Changed by the agent, and kept: SOUL.md.")
     lead = find_agent_report(answer, world.lead)
     assert set(file_states(lead).values()) == {"new"}
     assert lead["message"].startswith("The gateway does not have this agent yet")

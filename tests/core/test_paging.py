@@ -63,5 +63,5 @@ async def test_a_cursor_has_any_number_that_can_be_stored(session, number) -> No
 )
 def test_a_cursor_with_a_number_that_cannot_be_stored_is_refused(number) -> None:
     cursors = Cursors([DECIMAL])
-    with pytest.raises(Invalid, match="no cursor of this list"):
+    with pytest.raises(Invalid, match="not a cursor of this list"):
         cursors.parse(cursors.build([number]))

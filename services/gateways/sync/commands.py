@@ -197,7 +197,7 @@ def _agent_report(plan: SyncPlan, remote: RemoteFiles, agent: Agent) -> AgentSyn
         f"{written} of {len(plans)} files to write." if written else "Nothing to write."
     )
     if kept:
-        sentences.append(f"The agent has changed {' and '.join(kept)}, so they are kept.")
+        sentences.append(f"Changed by the agent, and kept: {', '.join(kept)}.")
     if agent.board_id is None and not plan.selection.sees_all:
         plans = [replace(one, diff=HIDDEN_DIFF if one.diff else "") for one in plans]
     return AgentSyncReport(agent, plans, " ".join(sentences), is_listed)
