@@ -13,7 +13,7 @@ COMMANDS = {
     "serve": "start Mission Control; the default command",
     "demo": "fill an organization with a demo and run it; --clean removes it",
     "backup": "write all data into a file",
-    "restore": "replace all data by that of a file",
+    "restore": "replace all data with that of a file",
     "import-original": "import the organizations of the original Mission Control",
     "address": "print or change the address that people and agents use; --yes does not ask",
     "link": "print a new link for the first owner",
@@ -22,7 +22,7 @@ COMMANDS = {
     "resume-agents": "resume all agents that were stopped",
     "worker": "run the background jobs in a separate process",
     "rotate-key": "encrypt all stored secrets with another key; --lost if the key is lost",
-    "migrate": "bring the database to this version",
+    "migrate": "migrate the database to this version",
     "audit": "export, verify or list the audits; drop old records after an export",
     "doctor": "check the installation, and name what is wrong",
 }

@@ -23,9 +23,7 @@ STEPS = {
 
 
 def main(arguments: list[str]) -> int:
-    create_parser("check", f"Look for faults in the code: {', '.join(STEPS)}.").parse_args(
-        arguments
-    )
+    create_parser("check", f"Check the code: {', '.join(STEPS)}.").parse_args(arguments)
     return run_command(run_checks)
 
 

@@ -73,7 +73,7 @@ async def clean_demo(settings: Settings) -> None:
         await prepare_database(settings)
         async with _open_engine(settings) as transaction, transaction() as session:
             removed = await demo_data.remove_demo(session)
-    print_line("The demo is gone." if removed else "There is no demo here.")
+    print_line("The demo was removed." if removed else "There is no demo to remove.")
 
 
 @asynccontextmanager

@@ -118,7 +118,7 @@ def check_python() -> str:
 def describe_settings(settings: Settings) -> str:
     """Return the names of the settings that have a value."""
     names = sorted(name.upper() for name in settings.model_fields_set)
-    return f"set are {', '.join(names)}" if names else "nothing is set, and nothing need be"
+    return f"set are {', '.join(names)}" if names else "no settings are set, and none are needed"
 
 
 def check_disk_space(settings: Settings) -> str:
@@ -285,7 +285,7 @@ def check_port(settings: Settings) -> str:
         bind_socket(settings).close()
     except CommandError as error:
         if _is_mission_control(settings):
-            return f"{settings.port} is taken, by a Mission Control that runs"
+            return f"{settings.port} is in use by a running Mission Control"
         raise error from None
     return f"{settings.port} is free"
 

@@ -22,11 +22,11 @@ UPDATE_VARIABLE = "MC_UPDATE"  # set in the processes that an update starts
 INCLUDED_LOCKS = {"requirements-dev.txt": ["requirements.txt"]}  # contained in the key's lock
 
 NO_PIP = """\
-Python is here, but neither its venv nor pip: install one of them and start again
+Python is installed, but neither its module venv nor pip: install one of them and start again
 (on Debian and Ubuntu: apt install python3-venv)."""
 NO_INSTALL = """\
 Mission Control could not install what it needs. Can this machine reach a package index?
-The last words of pip: """
+The last output of pip: """
 
 
 def main(lock: str) -> int:
@@ -64,7 +64,7 @@ def wait_for_update() -> None:
                 name.unlink()
             command = ["git", "-C", str(PROJECT_ROOT), "checkout", "--quiet", "--force", former]
             if subprocess.run(command).returncode != 0:  # noqa: S603
-                sys.exit(f"That has failed. Call it yourself: git checkout --force {former}")
+                sys.exit(f"That has failed. Run it yourself: git checkout --force {former}")
             file.truncate(0)
 
 

@@ -57,7 +57,7 @@ PUBLIC_AUDIT_FUNCTIONS = """
 
 
 def main(arguments: list[str]) -> int:
-    parser = create_parser("migrate", "Bring the database to this version.")
+    parser = create_parser("migrate", "Migrate the database to the version of this installation.")
     add_data_option(parser)
     options = parser.parse_args(arguments)
 
@@ -114,8 +114,8 @@ async def ensure_migrated(settings: Settings) -> None:
         await migrate_database(settings)
     elif outdated := await find_outdated_revision(settings):
         raise CommandError(
-            f"The database is at version {outdated}, which is not that of this installation: "
-            f"call `{COMMAND} migrate`, or do not set DB_AUTO_MIGRATE to false."
+            f"The database is at version {outdated}, which is not that of this installation: run"
+            f" `{COMMAND} migrate`, or do not set DB_AUTO_MIGRATE to false."
         )
 
 
@@ -179,7 +179,7 @@ async def _upgrade_with_retries(engine: AsyncEngine, scripts: Path) -> None:
             if time.monotonic() > end:
                 raise CommandError(
                     "A migration did not get a lock, which a long transaction holds: end that, and"
-                    f" call `{COMMAND} migrate`."
+                    f" run `{COMMAND} migrate`."
                 ) from error
         print_line("A migration waits for a lock. A backup or a long transaction holds it.")
         await asyncio.sleep(LOCK_RETRY_DELAY)

@@ -59,7 +59,7 @@ class PostgresPrograms:
             [self.folder / name, *arguments], capture_output=True, text=True, env=environment
         )
         if result.returncode != 0:
-            message = (result.stderr.strip() or "it did not say why").splitlines()[-1]
+            message = (result.stderr.strip() or "it did not give a reason").splitlines()[-1]
             raise CommandError(f"PostgreSQL's {name} has failed: {message}")
         return result.stdout
 

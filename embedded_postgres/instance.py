@@ -261,7 +261,7 @@ class PostgresServer:
             self._programs / program, *arguments, cwd=self.location.home, stdin=None, input=say
         )
         if done.returncode != 0:
-            last = (done.stderr.strip() or "it did not say why").splitlines()[-1]
+            last = (done.stderr.strip() or "it did not give a reason").splitlines()[-1]
             raise PostgresStartError(
                 f"PostgreSQL's {program} failed in {self.location.home}: {last}"
             )

@@ -145,7 +145,7 @@ def test_a_port_in_use_gives_one_sentence_and_changes_nothing(tmp_path: Path) ->
         port = other_socket.getsockname()[1]
         result = run_cli("serve", "--port", str(port), data=tmp_path / "data")
     assert result.returncode == 1
-    assert re.fullmatch(rf"Port {port} is taken[^\n]+\n", result.stderr)
+    assert re.fullmatch(rf"Port {port} is in use[^\n]+\n", result.stderr)
     assert not (tmp_path / "data").exists()
 
 

@@ -162,7 +162,7 @@ def test_a_wheel_serves_people_and_agents_and_is_backed_up(
     assert connected.returncode == 0, connected.stderr
     checked = wheel.run("mission-control", "doctor")
     assert checked.returncode == 0, checked.stdout
-    assert f"port: {wheel.port} is taken, by a Mission Control that runs" in checked.stdout
+    assert f"port: {wheel.port} is in use by a running Mission Control" in checked.stdout
     saved = wheel.run("mission-control", "backup", "all.dump")
     assert saved.returncode == 0, saved.stderr
     assert "To bring it back: mission-control restore all.dump" in saved.stdout
