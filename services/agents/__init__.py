@@ -9,10 +9,10 @@ from services.agents.agent_list import (
 )
 from services.agents.cards import (
     AgentCard,
+    AgentProblem,
+    AgentProblemCount,
     BoardAgents,
-    Trouble,
-    TroubledAgents,
-    count_troubled_agents,
+    count_agent_problems,
     get_agent_card,
     list_agent_cards,
     list_board_agent_cards,

@@ -269,7 +269,7 @@ def build_cards(rows: Sequence[CardRow], offline_after: timedelta) -> list[Agent
     return [_build_card(*row, moment, offline_after) for row in rows]
 
 
-class Trouble(StrEnum):
+class AgentProblem(StrEnum):
     """Why agents need attention."""
 
     FAILED = "failed"  # provisioning failed, or it does not respond on its gateway
@@ -277,27 +277,27 @@ class Trouble(StrEnum):
     SILENT = "silent"  # late or offline, though it has called before
 
 
-class TroubledAgents(NamedTuple):
-    """The number of agents with a trouble; name and last call are only meaningful for one agent."""
+class AgentProblemCount(NamedTuple):
+    """The number of agents with a problem; name and last call are only meaningful for one agent."""
 
-    trouble: Trouble
+    problem: AgentProblem
     count: int
     name: str
     last_seen_at: datetime | None
 
 
-async def count_troubled_agents(
+async def count_agent_problems(
     source: Source,
     member: Member,
     *,
     board_ids: Collection[UUID] | None = None,
     offline_after: timedelta = OFFLINE_AFTER,
-) -> Mapping[Trouble, TroubledAgents]:
+) -> Mapping[AgentProblem, AgentProblemCount]:
     """Count the agents that `list_agent_cards` lists and that need attention, in the database.
 
     `board_ids` limits them to these boards.
     """
-    query = _build_troubles_query(of_boards=board_ids is not None, is_admin=member.is_admin)
+    query = _build_problems_query(of_boards=board_ids is not None, is_admin=member.is_admin)
     rows = await query.fetch(
         source,
         board_ids=list(board_ids or ()),
@@ -305,38 +305,38 @@ async def count_troubled_agents(
         offline_after=offline_after,
         **boards.access_parameters(member),
     )
-    return {row.trouble: row for row in rows}
+    return {row.problem: row for row in rows}
 
 
 @cache
-def _build_troubles_query(*, of_boards: bool, is_admin: bool) -> Query[TroubledAgents]:
-    silent = case((Agent.last_seen_at.is_not(None), Trouble.SILENT.value))
+def _build_problems_query(*, of_boards: bool, is_admin: bool) -> Query[AgentProblemCount]:
+    silent = case((Agent.last_seen_at.is_not(None), AgentProblem.SILENT.value))
     by_state = {
-        AgentState.AWAY.value: Trouble.AWAY.value,
+        AgentState.AWAY.value: AgentProblem.AWAY.value,
         AgentState.LATE.value: silent,
         AgentState.OFFLINE.value: silent,
     }
-    trouble = case(
-        (rules.is_failed_condition(), Trouble.FAILED.value),
+    problem = case(
+        (rules.is_failed_condition(), AgentProblem.FAILED.value),
         else_=case(by_state, value=select_state()),
-    ).label("trouble")
-    may_be_troubled = or_(
+    ).label("problem")
+    may_have_problem = or_(
         Agent.provision_failure.is_not(None),
         rules.may_be_silent_condition(STATE_AT, STATE_MINIMUM),
         rules.may_be_away_condition(STATE_AT),
     )
-    found = select(trouble, Agent.name, Agent.last_seen_at).where(
-        may_be_troubled, *list_conditions(is_admin=is_admin)
+    found = select(problem, Agent.name, Agent.last_seen_at).where(
+        may_have_problem, *list_conditions(is_admin=is_admin)
     )
     if of_boards:
         found = found.where(Agent.board_id == func.any(bindparam("board_ids", type_=ARRAY(Uuid()))))
     # Materialized, so that the state is not computed again for each condition.
     each = found.cte("each").prefix_with("MATERIALIZED")
     statement = select(
-        each.c.trouble, func.count(), func.min(each.c.name), func.min(each.c.last_seen_at)
+        each.c.problem, func.count(), func.min(each.c.name), func.min(each.c.last_seen_at)
     )
-    statement = statement.where(each.c.trouble.is_not(None)).group_by(each.c.trouble)
-    return Query(statement, lambda row: TroubledAgents(Trouble(row[0]), *row[1:]))
+    statement = statement.where(each.c.problem.is_not(None)).group_by(each.c.problem)
+    return Query(statement, lambda row: AgentProblemCount(AgentProblem(row[0]), *row[1:]))
 
 
 async def get_agent_card(

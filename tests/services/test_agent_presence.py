@@ -14,7 +14,7 @@ from core.clock import now
 from core.errors import Invalid
 from models import Agent, DesiredState, Event, EventType, Gateway
 from services import agents, boards
-from services.agents import AgentCard, AgentState, StatusSource, Trouble, rules
+from services.agents import AgentCard, AgentProblem, AgentState, StatusSource, rules
 from tests.support.board_rows import make_agent, make_task
 from tests.support.gateway_rows import make_gateway
 from tests.support.statement_counter import count_statements
@@ -59,14 +59,14 @@ def list_presences(moment: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def find_trouble(card: AgentCard) -> Trouble | None:
+def find_problem(card: AgentCard) -> AgentProblem | None:
     """Return why an agent needs attention."""
     if card.evidence.source is StatusSource.FAILURE:
-        return Trouble.FAILED
+        return AgentProblem.FAILED
     if card.state is AgentState.AWAY:
-        return Trouble.AWAY
+        return AgentProblem.AWAY
     is_missed = card.state in (AgentState.LATE, AgentState.OFFLINE)
-    return Trouble.SILENT if is_missed and card.silent_for is not None else None
+    return AgentProblem.SILENT if is_missed and card.silent_for is not None else None
 
 
 def make_gateways(world, moment: datetime) -> list[Gateway]:
@@ -401,7 +401,7 @@ class TestCards:
                     status = agents.compute_status(agent, gateway, moment, minimum)
                     assert (status in ("online", "busy")) == (agent.id in counted)
 
-    async def test_troubles_that_are_counted_are_those_of_the_cards(self, session, world) -> None:
+    async def test_problems_that_are_counted_are_those_of_the_cards(self, session, world) -> None:
         """The database counts by the rules by which pages compute the state of each agent."""
         moment = now()
         for gateway in (None, *make_gateways(world, moment)):
@@ -415,10 +415,10 @@ class TestCards:
         for minimum in (MINUTE / 2, 10 * MINUTE, 5 * HOUR):
             member = world.alice_member
             cards = await agents.list_agent_cards(session, member, offline_after=minimum)
-            expected = Counter(filter(None, map(find_trouble, cards)))
-            counted = await agents.count_troubled_agents(session, member, offline_after=minimum)
-            assert {trouble: found.count for trouble, found in counted.items()} == expected
-            assert set(expected) == set(Trouble)
+            expected = Counter(filter(None, map(find_problem, cards)))
+            counted = await agents.count_agent_problems(session, member, offline_after=minimum)
+            assert {problem: found.count for problem, found in counted.items()} == expected
+            assert set(expected) == set(AgentProblem)
 
     async def test_card_shows_the_role_from_the_profile(self, session, world) -> None:
         card = await agents.get_agent_card(session, world.rita_member, world.worker.id)

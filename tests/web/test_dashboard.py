@@ -270,7 +270,7 @@ async def test_a_panel_that_fails_leaves_the_others(alice, monkeypatch, world) -
         broken.setattr(activity, "list_member_activity", fail)
         news = (await alice.get("/dashboard/activity/news?after=7", headers=HTMX)).text
         assert 'hx-get="/dashboard/activity/news?after=7"' in news
-    for name in ("count_troubled_agents", "load_agent_cards"):
+    for name in ("count_agent_problems", "load_agent_cards"):
         monkeypatch.setattr(agents, name, fail)
     for name in ("summary", "activity"):
         part = (await alice.get(f"/dashboard/{name}", headers=HTMX)).text

@@ -25,7 +25,7 @@ from core.paging import Paging
 from models import Member
 from services import activity, agents, boards, gateways, inbox, metrics, organizations
 from services.activity import ActivityFilters
-from services.agents import Trouble, TroubledAgents
+from services.agents import AgentProblem, AgentProblemCount
 from services.gateways import GatewaySummary, SessionOwners
 from services.inbox import WaitingFilter
 from services.metrics import RANGES
@@ -331,34 +331,34 @@ async def load_panels(
 async def load_summary(source: Source, scope: DashboardScope) -> Mapping[str, Any]:
     """Load what needs attention."""
     assert scope.layout is not None
-    troubles = await agents.count_troubled_agents(
+    problems = await agents.count_agent_problems(
         source, scope.member, board_ids=scope.board_ids, offline_after=scope.offline_after
     )
-    return {"clauses": build_clauses(scope, scope.layout, troubles)[:MAX_CLAUSES]}
+    return {"clauses": build_clauses(scope, scope.layout, problems)[:MAX_CLAUSES]}
 
 
 def build_clauses(
-    scope: DashboardScope, layout: PageLayout, troubles: Mapping[Trouble, TroubledAgents]
+    scope: DashboardScope, layout: PageLayout, problems: Mapping[AgentProblem, AgentProblemCount]
 ) -> list[SummaryClause]:
     """Return what needs attention, the most important first."""
     found = [
         SummaryClause("waiting", scope.waiting_count),
         SummaryClause("gateways", layout.sidebar.gateways_down),
-        *(_build_agent_clause(troubles[one]) for one in Trouble if one in troubles),
+        *(_build_agent_clause(problems[one]) for one in AgentProblem if one in problems),
     ]
     is_explained = layout.sidebar.gateways_down > 0
     return [
         clause
         for clause in found
-        if clause.count and not (is_explained and clause.kind == Trouble.AWAY)
+        if clause.count and not (is_explained and clause.kind == AgentProblem.AWAY)
     ]
 
 
-def _build_agent_clause(found: TroubledAgents) -> SummaryClause:
+def _build_agent_clause(found: AgentProblemCount) -> SummaryClause:
     if found.count > 1:
-        return SummaryClause(found.trouble, found.count)
+        return SummaryClause(found.problem, found.count)
     silent_for = now() - found.last_seen_at if found.last_seen_at else None
-    return SummaryClause(found.trouble, 1, found.name, silent_for)
+    return SummaryClause(found.problem, 1, found.name, silent_for)
 
 
 async def load_figures(source: Source, scope: DashboardScope) -> Mapping[str, Any]:
