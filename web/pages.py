@@ -137,7 +137,7 @@ BOARD_ROUTES = [
             ("/columns", "GET", board_views.show_columns),
             ("/rows", "GET", board_views.show_rows),
             ("/cards/{task_id:uuid}", "GET", board_views.show_card),
-            ("/crew", "GET", board_views.show_agents_panel),
+            ("/agents-panel", "GET", board_views.show_agents_panel),
             ("/presence", "GET", board_views.show_viewers),
             ("/chat", "GET", chat.show_chat),
             ("/chat", "POST", chat.post_message),

@@ -251,6 +251,6 @@ async def test_a_renamed_task_reloads_the_agents_only_if_one_works_on_it(site: L
         requested = record_requests(page)
         await rename(site, board, other, "Still waits")
         await expect(page.locator(f"#task-{other['id']}")).to_contain_text("Still waits")
-        assert not requested("/crew")
-        async with page.expect_request("**/crew"):
+        assert not requested("/agents-panel")
+        async with page.expect_request("**/agents-panel"):
             await rename(site, board, task, "Has another name")

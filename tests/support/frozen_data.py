@@ -286,7 +286,16 @@ class Plan:
         pages = ["/dashboard", "/boards", "/agents", "/approvals", "/activity", "/groups", "/tags"]
         pages += ["/my-tasks", "/people", "/search?q=a", "/approvals?state=decided", "/audit"]
         for board in demo["board"]:
-            parts = ("", "/chat", "/notes", "/feed", "/settings", "/trash", "/columns", "/crew")
+            parts = (
+                "",
+                "/chat",
+                "/notes",
+                "/feed",
+                "/settings",
+                "/trash",
+                "/columns",
+                "/agents-panel",
+            )
             pages += [f"/boards/{board}{part}" for part in (*parts, "?view=list", "?view=calendar")]
             for part in ("tasks", "snapshot", "approvals", "memory"):
                 self.add("demo", "olga-api", "GET", f"/api/v1/boards/{board}/{part}")

@@ -203,7 +203,10 @@ async def test_an_unreachable_gateway_makes_agent_states_unknown(
     begun = world.make_task("Begun", status=Status.IN_PROGRESS, assigned_agent_id=agent.id)
     async with transaction() as session:
         session.add(begun)
-    assert "No answer from its gateway" in (await alice.get(f"/boards/{agent.board_id}/crew")).text
+    assert (
+        "No answer from its gateway"
+        in (await alice.get(f"/boards/{agent.board_id}/agents-panel")).text
+    )
     assert "Gateway away" in (await alice.get("/agents?state=trouble")).text
 
 

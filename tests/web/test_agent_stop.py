@@ -89,9 +89,9 @@ async def test_a_held_agent_is_shown_and_released_by_an_admin(
 ) -> None:
     await hold_worker(transaction, world)
     page, board = f"/agents/{world.worker.id}", f"/boards/{world.board.id}"
-    for address in (page, "/agents", board, f"{board}/pauses", f"{board}/crew"):
-        shown = (await alice.get(address, headers=HTMX if "/crew" in address else {})).text
-        assert ("Stopped automatically" if "/crew" in address else HOLD["reason"]) in shown
+    for address in (page, "/agents", board, f"{board}/pauses", f"{board}/agents-panel"):
+        shown = (await alice.get(address, headers=HTMX if "/agents-panel" in address else {})).text
+        assert ("Stopped automatically" if "/agents-panel" in address else HOLD["reason"]) in shown
     assert f'action="{page}/releases"' in (await alice.get(page)).text
     assert HOLD["reason"] in (await bob.get(board)).text
     assert "/releases" not in (await bob.get(board)).text

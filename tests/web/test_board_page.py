@@ -67,7 +67,7 @@ async def test_a_reader_sees_that_a_decision_waits_for_others(
     await keep(transaction, task, *world.make_approval(task, agent_id=world.worker.id))
 
     decider, reader = [(await client.get(board_path)).text for client in (alice, rita)]
-    panel = (await rita.get(f"{board_path}/crew", headers={"HX-Request": "true"})).text
+    panel = (await rita.get(f"{board_path}/agents-panel", headers={"HX-Request": "true"})).text
 
     assert "Waiting for you" in column(decider, "review")
     assert "Waiting for your decision" in decider
@@ -193,7 +193,7 @@ async def test_the_agents_panel_shows_what_each_agent_does(
     async with transaction() as session:
         await session.merge(task)
 
-    agents_part = (await alice.get(f"{board_path}/crew", headers=HTMX)).text
+    agents_part = (await alice.get(f"{board_path}/agents-panel", headers=HTMX)).text
 
     assert re.findall(r'id="crew-([^"]*)"', agents_part) == [str(world.worker.id)]
     assert "Write the &lt;script&gt;" in agents_part
@@ -209,7 +209,7 @@ async def test_agents_that_wait_for_the_viewer_come_before_those_that_work(
     asked = world.make_task("Asked")
     await keep(transaction, asked, *world.make_approval(asked, agent_id=world.worker.id))
 
-    pages = [(await client.get(f"{board_path}/crew")).text for client in (alice, rita)]
+    pages = [(await client.get(f"{board_path}/agents-panel")).text for client in (alice, rita)]
 
     for page in pages:
         shown = [str(world.worker.id), str(world.lead.id)]
@@ -240,7 +240,7 @@ async def test_an_agent_being_removed_is_not_called_silent(
         await session.merge(task)
         worker = await session.get_one(Agent, world.worker.id)
         worker.desired_state, worker.last_seen_at = DesiredState.GONE, now() - timedelta(hours=1)
-    for path in (f"{board_path}/crew", f"/agents/{world.worker.id}"):
+    for path in (f"{board_path}/agents-panel", f"/agents/{world.worker.id}"):
         page = (await alice.get(path)).text
         assert "is being removed" in page.lower(), path
         assert "silent for" not in page.lower(), path
@@ -296,7 +296,9 @@ async def test_the_start_page_is_the_inbox_if_a_decision_is_pending(
     assert (await alice.get("/")).headers["Location"] == "/approvals"
 
 
-@pytest.mark.parametrize("part", ["columns", "crew", "presence", "chat/news", "cards/{task}"])
+@pytest.mark.parametrize(
+    "part", ["columns", "agents-panel", "presence", "chat/news", "cards/{task}"]
+)
 async def test_an_unchanged_part_is_not_sent_again(
     alice, rita, board_path, transaction, task, part
 ) -> None:

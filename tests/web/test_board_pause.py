@@ -75,7 +75,7 @@ async def test_the_agents_panel_shows_the_pause(alice, board_path, transaction, 
         session.add(task)
     await alice.post(f"{board_path}/pauses")
 
-    agents_part = (await alice.get(f"{board_path}/crew", headers=HTMX)).text
+    agents_part = (await alice.get(f"{board_path}/agents-panel", headers=HTMX)).text
 
     assert "(paused)" in agents_part
     assert "Paused · Count the boats" in agents_part

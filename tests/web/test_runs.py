@@ -92,7 +92,7 @@ async def test_an_agent_with_a_run_is_not_idle(
     assert "Nothing." not in page
     assert "Working" in page
     assert "Idle" not in page
-    agents_part = (await alice.get(f"/boards/{world.board.id}/crew")).text
+    agents_part = (await alice.get(f"/boards/{world.board.id}/agents-panel")).text
     assert words in agents_part
     assert "(working)" in agents_part
 

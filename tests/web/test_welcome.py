@@ -187,7 +187,7 @@ async def test_a_removed_member_reads_who_removed_them(alice, bob, world, transa
 async def test_a_part_is_not_replaced_by_the_first_steps(alice, bob, world, board_path) -> None:
     await alice.post(f"/people/{world.bob_member.id}/endings")
     for request in (bob.get, bob.post):
-        part = await request(f"{board_path}/crew", headers=HTMX)
+        part = await request(f"{board_path}/agents-panel", headers=HTMX)
         assert part.status_code == 403
         assert part.headers["HX-Retarget"] == "#toasts"
         assert "You do not belong to an organization any more." in part.text
