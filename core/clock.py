@@ -12,7 +12,7 @@ def now() -> datetime:
 
 
 def to_utc(moment: datetime) -> datetime:
-    """Convert to UTC; a datetime without a time zone is interpreted as UTC (contract 1.1)."""
+    """Convert to UTC; a datetime without a time zone is interpreted as UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

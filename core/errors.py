@@ -10,7 +10,7 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 TRY_AGAIN = N_("Try again in %(seconds)s s.")
 
 SentAs: TypeAlias = Literal["field", "text", "object", "object_with_code", "status"]
-"""What the API sends as `detail` of an error, as in the original (contract, 1.3).
+"""What the API sends as `detail` of an error, as in the original.
 
 - `field`: the invalid field with the text. The text alone, if the error is not Invalid with a field
 - `text`: the text, also of an invalid field. Operations of the original checked it, not its models

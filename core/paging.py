@@ -1,4 +1,4 @@
-"""Page lists by limit and offset (contract 1.7), or by limit and the cursor of a row.
+"""Page lists by limit and offset, or by limit and the cursor of a row.
 
 A page after a cursor begins after the values by which its row was ordered, and not after a number
 of rows: rows that are created or deleted meanwhile make no other one repeated or missing.

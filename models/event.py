@@ -20,7 +20,7 @@ from models.base import Base
 
 
 class EventType(StrEnum):
-    """All event types. The values are part of the API (contract 1.18)."""
+    """All event types. The values are part of the API."""
 
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_UPDATED = "organization.updated"

@@ -42,7 +42,7 @@ from services.approvals import ApprovalDetail
 from services.memory import NoteDetail
 from services.tasks import ListedTask, TagRef
 
-MAX_ITEMS = 200  # maximum number of approvals, and of chat messages (contract 3.6)
+MAX_ITEMS = 200  # maximum number of approvals, and of chat messages
 
 
 @dataclass(frozen=True)

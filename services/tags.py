@@ -72,7 +72,7 @@ class TaggedBoard(NamedTuple):
 
 
 def build_slug(name: str) -> str:
-    """Convert a name to lower-case letters, digits and hyphens (contract 3.4)."""
+    """Convert a name to lower-case letters, digits and hyphens."""
     return slugify(name, max_length=MAX_NAME_LENGTH) or "tag"
 
 

@@ -120,7 +120,7 @@ class PayloadQuery(BaseModel):
     max_chars: int | None = Field(
         default=None,
         ge=1,
-        le=1_000_000,  # contract, 6.12
+        le=1_000_000,  # as in the original
         description="Of a longer payload, return so many characters as text.",
     )
 

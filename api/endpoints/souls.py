@@ -24,7 +24,7 @@ from services.agents import SoulUpdate
 
 
 def _name_schema(parameter_description: str, example: str) -> WithJsonSchema:
-    """Return the schema of a path parameter that the service validates (contract, 3.14)."""
+    """Return the schema of a path parameter that the service validates."""
     limits = {"pattern": f"^{souls.NAME_PATTERN}$", "maxLength": souls.MAX_NAME_LENGTH}
     return WithJsonSchema(
         {"type": "string", "description": parameter_description, "examples": [example], **limits}

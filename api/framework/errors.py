@@ -1,4 +1,4 @@
-"""Error responses in the API's envelope (contract, 1.1 and 1.3), and preconditions.
+"""Error responses in the API's envelope, which is that of the original, and preconditions.
 
 ETag, If-Match and If-None-Match follow RFC 9110, 8.8.3 and 13.
 """

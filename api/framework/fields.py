@@ -137,7 +137,7 @@ class CursorQuery(BaseModel):
 
 
 class PageQuery(CursorQuery):
-    """The page of a list (contract, 1.7)."""
+    """The page of a list."""
 
     component: ClassVar[str] = "Paged"
     model_config = ConfigDict(model_title_generator=get_component_name)

@@ -196,7 +196,7 @@ class Operation:
 
     @property
     def success_status(self) -> int:
-        """The status of a response that is no error: 200, except for webhooks (contract, 1)."""
+        """The status of a response that is not an error: 200, except for webhooks."""
         status: int = getattr(self.handler, "success_status", 200)
         return status
 
@@ -239,7 +239,7 @@ class Operation:
 
     @property
     def operation_id(self) -> str:
-        """The id of this operation for API clients (contract, 1.15)."""
+        """The id of this operation for API clients, as in the original."""
         path = "".join(c if c.isalnum() else "_" for c in f"{PREFIX}{self.path}")
         own_name = getattr(self.handler, "__name__")  # noqa: B009 - a Callable may have none
         name = OPERATION_NAMES.get((self.method, self.path), own_name)

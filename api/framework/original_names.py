@@ -1,6 +1,6 @@
 """Names of operations and models for clients, where those of the original differ from our code.
 
-Clients that were generated from the original's document import these names (contract, 1.15).
+Clients that were generated from the original's document import these names.
 """
 
 from collections.abc import Mapping

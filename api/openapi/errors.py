@@ -1,4 +1,4 @@
-"""The errors of operations in the OpenAPI document: models and examples (contract, 1.3)."""
+"""The errors of operations in the OpenAPI document: models and examples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar

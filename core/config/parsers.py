@@ -28,7 +28,7 @@ SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - loopback addresses to connect to
 DATABASE_HOSTS = re.compile(r"(?:(?:\[[^\[\]]*\]|[^\[\]:,]*)(?::\d{0,5})?(?:,|$))*")
 PATH_SEGMENT = re.compile(r"(?!\.\.?$)[\w.~-]+", re.ASCII)
-TRACE = 5  # a log level below DEBUG (contract 1.14)
+TRACE = 5  # a log level below DEBUG, which the original has
 
 
 def parse_address(text: str) -> str:

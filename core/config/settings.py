@@ -27,7 +27,7 @@ from core.config import parsers as values
 from core.config.paths import find_data_dir, find_secrets_dir, find_settings_file
 
 MIN_KEY_LENGTH = 32  # characters of SECRET_KEY and METRICS_TOKEN
-MIN_TOKEN_LENGTH = 50  # characters of LOCAL_AUTH_TOKEN (contract, 1.14)
+MIN_TOKEN_LENGTH = 50  # characters of LOCAL_AUTH_TOKEN, as in the original
 PLACEHOLDERS = {"change-me", "changeme", "replace-me", "replace-with-strong-random-token"}
 
 Networks = Annotated[tuple[values.Network, ...], NoDecode, BeforeValidator(values.parse_networks)]

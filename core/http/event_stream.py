@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from core.db.engine import is_temporary_error
 from core.metrics import OPEN_STREAMS
 
-PING_INTERVAL = 15.0  # seconds until a keep-alive comment is sent (contract 1.8)
+PING_INTERVAL = 15.0  # seconds until a keep-alive comment is sent, as in the original
 SERVER_SEND = "mission_control.send"
 """The key in the scope of the server's own function, which sends the messages directly: middleware
 only adds to the start of a response, but would take a third of the time of each message."""

@@ -91,7 +91,7 @@ def verify_password(password: str, stored_hash: str) -> bool:
 
 
 def verify_pbkdf2(token: str, stored_hash: str) -> bool:
-    """Verify a token against `pbkdf2_sha256$<rounds>$<salt>$<digest>` (contract 1.10)."""
+    """Verify a token against `pbkdf2_sha256$<rounds>$<salt>$<digest>` of the original."""
     try:
         algorithm, rounds, salt, digest = stored_hash.split("$")
         count, salted, wanted = int(rounds), _decode_unpadded(salt), _decode_unpadded(digest)

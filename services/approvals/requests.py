@@ -59,7 +59,7 @@ from services.approvals.votes import set_expiry
 MAX_PENDING = 20  # approvals of one requester that wait for a decision
 MAX_RECENT = 60  # approvals of one requester in PERIOD
 PERIOD = timedelta(hours=1)
-MENTIONABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # contract 1.17
+MENTIONABLE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")  # as `mentions` reads names
 
 
 async def request_approval(

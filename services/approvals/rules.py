@@ -104,7 +104,7 @@ def find_reason(payload: Mapping[str, Any] | None) -> str | None:
 
 
 def linked_task_ids(fields: ApprovalCreate) -> list[UUID]:
-    """Return the task ids of a request and its payload, the primary one first (contract 3.11.1).
+    """Return the task ids of a request and its payload, the primary one first.
 
     Raises Invalid if there are more than MAX_TASKS.
     """

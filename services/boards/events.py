@@ -1,4 +1,4 @@
-"""Build events of boards, and messages about them to agents (contract 3.6)."""
+"""Build events of boards, and messages about them to agents."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

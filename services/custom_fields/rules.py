@@ -1,4 +1,4 @@
-"""Decide which values custom fields can have, and read values from texts (contract 3.5)."""
+"""Decide which values custom fields can have, and read values from texts."""
 
 import json
 import re

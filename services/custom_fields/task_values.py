@@ -135,7 +135,7 @@ def find_missing_keys(fields: Iterable[BoundField], given: Mapping[str, object])
 
 
 def check_values(fields: Collection[BoundField], given: Mapping[str, object]) -> None:
-    """Raise Invalid if the given values are not valid for these fields (contract 3.5)."""
+    """Raise Invalid if the given values are not valid for these fields."""
     known = {field.key: field for field in fields}
     unknown = [key[:MAX_NAME_LENGTH] for key in sorted(given.keys() - known)[:50]]
     if unknown:

@@ -40,7 +40,7 @@ TASK_MOVES: Mapping[str, TaskChangeTexts] = {
         N_("%(actor)s completed %(subject)s"), "completed", N_("Task moved to done: %(title)s")
     ),
 }
-"""A task entered a status. Programs rely on the words of `text` (contract 6.8)."""
+"""A task entered a status. Programs rely on the words of `text`."""
 
 TASK_CAUSES: Mapping[str, TaskChangeTexts] = {
     "completed_task_id": TaskChangeTexts(

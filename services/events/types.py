@@ -185,7 +185,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.BOARD_GROUP_DELETED: EventDefinition(
         N_("Board group deleted: %(name)s"), N_("board group deleted"), GROUP
     ),
-    # Notes are only in the memory and its streams, not in feeds (contract 3.8).
+    # Notes are only in the memory and its streams, not in feeds.
     EventType.GROUP_MEMORY_CREATED: EventDefinition(
         N_("Note added to a board group: %(name)s"),
         N_("note of a board group created"),

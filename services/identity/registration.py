@@ -1,7 +1,7 @@
 """Register the first user of the installation, and users who were invited.
 
 The first user is created by the first-run link or by the shared local token. Both mean the same
-user (contract, 1.9): the first of them creates the row and the other completes it.
+user: the first of them creates the row and the other completes it.
 """
 
 from typing import Annotated

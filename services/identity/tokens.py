@@ -286,7 +286,7 @@ async def _find_by_api_token(source: Source, token: str) -> UserCredential | Non
 
 
 async def _get_or_create_local_user(source: Source) -> User:
-    """Return the first user, with missing fields filled in (contract, 1.9)."""
+    """Return the first user, with missing fields filled in."""
     for (user,) in await FIRST_USER.fetch(source):
         if user.name and user.email:
             return user

@@ -1,4 +1,4 @@
-"""Mentions in comments, chat messages and notes: of agents (contract, 1.17), and of people.
+"""Mentions in comments, chat messages and notes: of agents, and of people.
 
 The names of people have letters of all scripts, unlike those of agents. A mention that names an
 agent means the agent. See docs/decisions/assignees.md.

@@ -17,7 +17,7 @@ ROLE_RANK = {Role.MEMBER: 0, Role.ADMIN: 1, Role.OWNER: 2}
 RequestRole = Annotated[
     Role, BeforeValidator(lambda given: given.strip().lower() if isinstance(given, str) else given)
 ]
-"""A role in a request. Surrounding whitespace and case are ignored (contract, 1.12)."""
+"""A role in a request. Surrounding whitespace and case are ignored."""
 
 
 def require_admin(member: Member) -> None:

@@ -43,7 +43,7 @@ class RemoteDirectory:
 
 def is_outdated(fetched_at: datetime | None, at: datetime) -> bool:
     """Return whether data fetched at that time has to be fetched again."""
-    return fetched_at is None or at - fetched_at >= timedelta(hours=1)  # contract, 3.14
+    return fetched_at is None or at - fetched_at >= timedelta(hours=1)
 
 
 def is_valid_name(text: str) -> bool:

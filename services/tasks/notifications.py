@@ -1,4 +1,4 @@
-"""Build the messages to agents about tasks (contract 3.10.6) and comments (contract 3.10.8)."""
+"""Build the messages to agents about tasks and comments."""
 
 from collections.abc import Iterator
 from uuid import UUID
