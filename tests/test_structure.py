@@ -93,7 +93,7 @@ def test_public_class_names_are_unique() -> None:
 
 
 def test_no_identifier_contains_a_retired_word() -> None:
-    """The replacements are in docs/glossary.md."""
+    """They are names of an earlier version. The terms in docs/glossary.md have replaced them."""
     found = [
         f"{relative(file)}:{line} {name}"
         for file in FILES
