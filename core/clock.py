@@ -17,7 +17,7 @@ def to_utc(moment: datetime) -> datetime:
 
 
 def format_naive_utc(moment: datetime) -> str:
-    """Format a time as the API does: UTC, with microseconds, without a zone (contract, C19)."""
+    """Format a time as the API does: UTC, with microseconds, without a zone (C19)."""
     return to_utc(moment).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 

@@ -96,7 +96,7 @@ class Invalid(AppError, ValueError):
 
 
 class BadRequest(Invalid):
-    """The input is invalid, and the contract of the API has the status 400 for it."""
+    """The input is invalid, and the original has the status 400 for it."""
 
 
 class Gone(AppError):

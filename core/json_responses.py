@@ -112,7 +112,7 @@ def _find_conversion(annotation: Any) -> Callable[[Any], Any] | None:
 
 
 def json_time(moment: datetime | None) -> datetime | str | None:
-    """Return a time in UTC as a value that is encoded fast (contract, C19)."""
+    """Return a time in UTC as a value that is encoded fast (C19)."""
     if moment is None:
         return None
     if moment.microsecond and moment.tzinfo is UTC:

@@ -258,7 +258,7 @@ class Agent(Base):
 
     @property
     def session_key(self) -> str | None:
-        """The session key of this agent on its gateway, or None (contract, agents 14.1)."""
+        """The session key of this agent on its gateway, or None."""
         if self.gateway_id is None:
             return None
         if self.board_id is None:

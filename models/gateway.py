@@ -61,7 +61,7 @@ class Gateway(GatewayConnectionMixin):
 
     @property
     def session_key(self) -> str:
-        """The session of the agent that manages this gateway (contract, agents 14.1)."""
+        """The session of the agent that manages this gateway."""
         return f"agent:mc-gateway-{self.id}:main"
 
 

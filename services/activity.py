@@ -99,7 +99,7 @@ class ActivityEntry:
 
     @property
     def route_name(self) -> str:
-        """The page that shows the details (contract people-and-boards 3.12)."""
+        """The page that shows the details."""
         if self.event.board_id is None:
             return "activity"
         of_approval = self.event.type.startswith("approval.")

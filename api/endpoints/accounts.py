@@ -1,4 +1,4 @@
-"""The user's own account (contract, people-and-boards 3.1 and 3.2)."""
+"""The user's own account."""
 
 from uuid import UUID
 

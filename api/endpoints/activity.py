@@ -1,4 +1,4 @@
-"""Activity, and comments of all boards (contract, people-and-boards 3.12)."""
+"""Activity, and comments of all boards."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Agents (contract, agents-and-gateways 7)."""
+"""Agents."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Approvals (contract, people-and-boards 3.11)."""
+"""Approvals."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime

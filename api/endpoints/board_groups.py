@@ -1,4 +1,4 @@
-"""Board groups (contract, people-and-boards 3.7)."""
+"""Board groups."""
 
 from typing import Annotated
 from uuid import UUID

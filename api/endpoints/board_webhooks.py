@@ -1,4 +1,4 @@
-"""Incoming webhooks of boards, and their payloads (contract, agents and gateways 6.12 and 11)."""
+"""Incoming webhooks of boards, and their payloads."""
 
 from contextlib import suppress
 from dataclasses import replace

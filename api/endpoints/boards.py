@@ -1,4 +1,4 @@
-"""Boards and their snapshots (contract, people-and-boards 3.6)."""
+"""Boards and their snapshots."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Questions and messages of agents to users, leads and workers (contract, agents 6)."""
+"""Questions and messages of agents to users, leads and workers."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Custom fields of tasks (contract, people-and-boards 3.5)."""
+"""Custom fields of tasks."""
 
 from collections.abc import Sequence
 from uuid import UUID

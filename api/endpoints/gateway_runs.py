@@ -1,4 +1,4 @@
-"""The runs of agents on gateways (contract, agents-and-gateways 9)."""
+"""The runs of agents on gateways."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Sessions of a gateway and their history (contract, agents 8).
+"""Sessions of a gateway and their history.
 
 No transaction is open during calls to a gateway, and reading changes nothing there (W-52).
 """

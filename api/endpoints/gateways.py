@@ -1,4 +1,4 @@
-"""Gateways (contract, agents-and-gateways 9)."""
+"""Gateways."""
 
 from datetime import datetime
 from typing import Annotated, Any

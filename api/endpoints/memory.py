@@ -1,4 +1,4 @@
-"""Memory and chat of boards and groups (contract, people-and-boards 3.8 and 3.9)."""
+"""Memory and chat of boards and groups."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

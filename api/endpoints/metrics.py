@@ -1,4 +1,4 @@
-"""Metrics of the dashboard (contract, people-and-boards 3.13)."""
+"""Metrics of the dashboard."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Onboarding: the conversation about the goal of a board (contract, agents-and-gateways 10)."""
+"""Onboarding: the conversation about the goal of a board."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Organizations: members, the stop of their agents, invites (contract, people-and-boards 3.3)."""
+"""Organizations: members, the stop of their agents, invites."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Search (contract, people-and-boards 3.12)."""
+"""Search."""
 
 from typing import Any, ClassVar
 from uuid import UUID

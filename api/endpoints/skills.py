@@ -1,4 +1,4 @@
-"""Skills, their packs, and the skills of gateways (contract, agents 12). For admins."""
+"""Skills, their packs, and the skills of gateways. For admins."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The souls directory (contract, people-and-boards 3.14), and the souls of agents."""
+"""The souls directory, and the souls of agents."""
 
 from typing import Annotated, Literal
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Tags of tasks (contract, people-and-boards 3.4)."""
+"""Tags of tasks."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Tasks and their comments (contract, people-and-boards 3.10)."""
+"""Tasks and their comments."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -28,7 +28,7 @@ READING_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
 class AllowedCaller(Enum):
-    """Who may call an operation (contract, people-and-boards 1.10)."""
+    """Who may call an operation."""
 
     ANYONE = "anyone"
     USER = "user"

@@ -1,6 +1,6 @@
 """Operations of the API: how they are declared, and how a request becomes a handler call.
 
-A request is checked in the order of the contract (people-and-boards, 1.3): JSON syntax, caller,
+A request is checked in the order of the original: JSON syntax, caller,
 access to the objects in the path, fields, and the rules of the domain.
 """
 

@@ -81,7 +81,7 @@ def serve_document(render: Callable[[str], bytes | str], media_type: str) -> End
 
 
 async def report_health(_request: Request) -> Response:
-    """Report that the process is running, and its version (contract, people-and-boards 1.2)."""
+    """Report that the process is running, and its version."""
     return JSONResponse({"ok": True, "version": VERSION})
 
 

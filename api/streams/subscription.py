@@ -1,4 +1,4 @@
-"""Streams of server-sent events (contract, people-and-boards 1.8).
+"""Streams of server-sent events.
 
 A stream holds no database connection and costs no statement while it waits. When the rights of the
 subscriber may have changed, they are read again before anything is sent (services/streams.py).

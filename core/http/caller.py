@@ -20,7 +20,7 @@ def get_client_ip(connection: HTTPConnection, trusted: Sequence[Network]) -> str
     """Return the address of the nearest hop that is not one of the `trusted` proxies.
 
     Hops are read from right to left, because an untrusted hop can forge everything to its left
-    (contract, S11). A proxy may set one of the two headers and forward the other unchanged; if they
+    (S11). A proxy may set one of the two headers and forward the other unchanged; if they
     differ, both are ignored.
     """
     peer = connection.client.host if connection.client else "unknown"

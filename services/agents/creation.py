@@ -55,7 +55,7 @@ def _check_heartbeat(config: dict[str, Any] | None, info: ValidationInfo) -> dic
 
 
 def _normalize_profile(profile: dict[str, Any] | None) -> dict[str, str] | None:
-    """Return the values of an identity profile as text (contract, agents 7.2).
+    """Return the values of an identity profile as text.
 
     Lists are joined with commas and empty values are left out. Returns None if nothing remains.
     """
@@ -309,7 +309,7 @@ async def create_gateway_agent(session: AsyncSession, gateway: Gateway) -> Agent
         name=gateway_agent_name(gateway.name),
         status=AgentStatus.PROVISIONING,
         heartbeat_config=dict(DEFAULT_HEARTBEAT),
-        identity_profile={  # contract, agents 9.2
+        identity_profile={
             "role": "Gateway Agent",
             "communication_style": "direct, concise, practical",
             "emoji": ":compass:",

@@ -147,7 +147,7 @@ def find_away_since(agent: Agent, gateway: Gateway | None, at: datetime) -> date
 def compute_status(
     agent: Agent, gateway: Gateway | None, at: datetime, minimum: timedelta = OFFLINE_AFTER
 ) -> str:
-    """Return the status of an agent at a time (contract, agents 2.5).
+    """Return the status of an agent at a time.
 
     `gateway` is that of the agent. Without it, an agent with an unreachable gateway can be online:
     that is enough where the agent is calling at this moment.

@@ -356,7 +356,7 @@ async def _inform_agent(
         session,
         board,
         templates.render_webhook_note(text),
-        source="webhook",  # contract, agents 11.1
+        source="webhook",
         tags=["webhook", f"webhook:{webhook.id}", f"payload:{payload.id}"],
         payload_id=payload.id,
     )

@@ -1,6 +1,6 @@
 """Requests to webhooks: what is kept of them, and whether they are signed with the secret.
 
-Two formats are accepted: the hexadecimal HMAC-SHA256 of the body (contract, agents 11.1), which
+Two formats are accepted: the hexadecimal HMAC-SHA256 of the body, which
 GitHub uses too, and Standard Webhooks. GitLab sends the secret itself.
 """
 

@@ -329,7 +329,7 @@ def check_goal(board: Mapping[str, Any], changed: Set[str], *, sent_as: SentAs =
     """Raise Invalid if a goal is confirmed, or a board becomes a goal, without required fields.
 
     `board` has the fields after the update. Changes of other fields do not fail because of an
-    incomplete goal that existed before (contract C29).
+    incomplete goal that existed before (C29).
     """
     if changed & GOAL_FIELDS and (board["goal_confirmed"] or "board_type" in changed):
         require_complete_goal(board, sent_as)

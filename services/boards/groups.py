@@ -68,7 +68,7 @@ VISIBLE_GROUPS = _select_visible_groups()
 `GroupPermissions`.
 
 A user who may read or change one board of a group may do the same with the group. Only admins may
-access a group without boards (contract people-and-boards 1.12)."""
+access a group without boards."""
 
 _visible = VISIBLE_GROUPS.subquery()
 READABLE_GROUP_IDS = select(_visible.c.id).where(_visible.c.reads)
@@ -263,7 +263,7 @@ async def delete_group(session: AsyncSession, user: User, group_id: UUID) -> Boa
     deleted = group_event(EventType.BOARD_GROUP_DELETED, user, group)
     left = {"board_group_id": [str(group.id), None]}
     new_events = [*(board_updated_event(user, board, left) for board in removed), deleted]
-    outgoing = [  # contract C24
+    outgoing = [  # C24
         messages.OutgoingMessage(
             to=agent,
             content=templates.render_group_update(board, group, recipient=board, joined=False),

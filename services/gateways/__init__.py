@@ -77,4 +77,4 @@ PROTOCOL_VERSION = openclaw.PROTOCOLS[-1]
 GATEWAY_METHODS = openclaw.METHODS
 GATEWAY_EVENTS = openclaw.EVENTS
 CATALOGUE_VERSION = openclaw.GATEWAY_VERSION
-"""The OpenClaw version that the lists of methods and events are from (contract, agents 8)."""
+"""The OpenClaw version that the lists of methods and events are from."""

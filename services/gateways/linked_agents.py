@@ -25,7 +25,7 @@ from services.gateways.queries import gateway_not_found
 MAX_NAME_LENGTH = 100  # characters
 
 MANAGED_AGENT_ID = re.compile(r"(mc|lead|mc-gateway)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""The ids of agents on a gateway that a Mission Control created (contract, agents 14.2)."""
+"""The ids of agents on a gateway that a Mission Control created."""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ async def delete_account(
     Organizations without other members are deleted with everything in them. For a request with a
     token, they must not have boards: raises RecentSignInRequired. Content in other organizations
     stays, without the name of the user. Raises Conflict with the organizations that would be left
-    without an owner (contract, C25), and if others have left an organization at the same time.
+    without an owner (C25), and if others have left an organization at the same time.
     """
     expected_ids = _list_own(await list_membership_summaries(session, user))
     await organizations.lock_organization_contents(session, expected_ids, user_id=user.id)

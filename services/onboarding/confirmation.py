@@ -311,7 +311,7 @@ def build_lead_profile(lead: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_autonomous(lead: Mapping[str, Any]) -> bool:
-    """Return whether the lead may finish tasks without approval (contract, agents 10.5)."""
+    """Return whether the lead may finish tasks without approval."""
     profile = lead.get("identity_profile") or {}
     words = [lead.get("autonomy_level"), *map(profile.get, ("autonomy_level", "autonomy", "mode"))]
     levels = [str(word).strip().lower().replace("_", "-") for word in words if word]

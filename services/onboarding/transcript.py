@@ -98,7 +98,7 @@ def normalize_option(value: object) -> object:
 
 
 def is_free_text(label: str) -> bool:
-    """Return whether an option with this label asks for a free text (contract, agents 10.3)."""
+    """Return whether an option with this label asks for a free text."""
     return bool(FREE_TEXT.search(label))
 
 

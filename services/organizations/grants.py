@@ -57,7 +57,7 @@ async def grant_rights(
     """Set the rights of a member or an invitation without grants, and return the new grants.
 
     With rights on all boards, no grants on single boards are stored. Raises Invalid if a board is
-    named twice, since the two grants may differ (contract, C15), or does not belong to the
+    named twice, since the two grants may differ (C15), or does not belong to the
     organization.
     """
     boards = rights.board_access

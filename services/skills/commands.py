@@ -46,7 +46,7 @@ DEFAULT_PACKS = (
     "https://github.com/sickn33/antigravity-awesome-skills",
     "https://github.com/BrianRWagner/ai-marketing-skills",
 )
-"""Packs that every new organization has (contract, agents 12). Their content is not fetched."""
+"""Packs that every new organization has. Their content is not fetched."""
 
 
 def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
@@ -197,7 +197,7 @@ async def update_pack(
 
 
 async def delete_pack(session: AsyncSession, member: Member, pack_id: UUID) -> None:
-    """Delete a pack. Its skills stay (contract, agents 12). Raises Forbidden and NotFound."""
+    """Delete a pack. Its skills stay. Raises Forbidden and NotFound."""
     if not await delete_packs(session, member, [pack_id]):
         raise pack_not_found()
 
@@ -294,7 +294,7 @@ async def _change_pack(
 async def save_skill(session: AsyncSession, member: Member, fields: SkillCreate) -> Skill:
     """Add a skill by its address, without files, or change the one of the same address.
 
-    Without a name it is that of the address (contract, agents 12). Raises Forbidden, Invalid, and
+    Without a name it is that of the address. Raises Forbidden, Invalid, and
     Conflict for too many skills.
     """
     organizations.require_admin(member)

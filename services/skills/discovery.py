@@ -1,7 +1,7 @@
 """Find the skills in the archive of a pack.
 
 A skill is a folder with a SKILL.md. The pack can have an index of its skills, `skills_index.json`;
-otherwise every SKILL.md outside of hidden folders is one (contract, agents 12). What cannot be used
+otherwise every SKILL.md outside of hidden folders is one. What cannot be used
 is left out with a warning: see WARNINGS.
 """
 

@@ -1,7 +1,7 @@
 """Fetch the archive of a pack, and make its skills the current ones.
 
-On the pages an archive waits until a person has seen what it changes; the API applies it at once
-(contract, agents 12). No transaction is open while an archive is downloaded and read.
+On the pages an archive waits until a person has seen what it changes; the API applies it at once.
+No transaction is open while an archive is downloaded and read.
 """
 
 import asyncio

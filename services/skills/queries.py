@@ -30,7 +30,7 @@ from models import (
 from services import organizations
 from services.skills.rules import Installation
 
-UNCATEGORIZED = "uncategorized"  # skills without a category or a risk (contract, agents 12)
+UNCATEGORIZED = "uncategorized"  # skills without a category or a risk
 NO_LIMIT = Paging(limit=2**31 - 1)
 
 

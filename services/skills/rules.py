@@ -63,7 +63,7 @@ class Installation:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the skill is installed, or its installation goes on (contract: `installed`)."""
+        """Whether the skill is installed, or its installation has been requested."""
         return self.state in WANTED_STATES
 
     @property

@@ -27,7 +27,7 @@ MAX_SKILL_ADDRESS_SIZE = 2_000  # bytes; with its organization it must fit into 
 def normalize_pack_url(value: object, field: str = "source_url") -> str:
     """Return the address of a pack. Raises BadRequest unless it can be the address of an archive.
 
-    It is a repository of GitHub (contract, agents 12), or an archive at an https address.
+    It is a repository of GitHub, or an archive at an https address.
     """
     url = str(value).strip().rstrip("/")
     try:
@@ -57,7 +57,7 @@ def _invalid_pack_url(field: str) -> BadRequest:
 
 
 def normalize_branch(value: object) -> str:
-    """Return the name of a branch, a tag or a commit; "main" if it is not valid (contract)."""
+    """Return the name of a branch, a tag or a commit; "main" if it is not valid."""
     branch = str(value or "").strip()
     is_valid = BRANCH.fullmatch(branch) and ".." not in branch and "//" not in branch
     return branch if is_valid and len(branch) <= MAX_BRANCH_LENGTH else DEFAULT_BRANCH

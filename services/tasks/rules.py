@@ -1,7 +1,7 @@
 """The rules for changing and creating tasks: who may do what.
 
 Each rule is a pure function of a TaskChange. The tuples at the end list the rules for each role
-in the order of the API contract (3.10.3 and 3.10.5); the first violated rule determines the error.
+in the order of the original; the first violated rule determines the error.
 """
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound

@@ -1,6 +1,6 @@
 """Delete tasks and restore them: the rows of a deleted task are stored as JSON in the trash.
 
-The task's own rows are deleted at once, as in the contract (3.10.9). Its events stay.
+The task's own rows are deleted at once, as in the original. Its events stay.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -95,12 +95,12 @@ MAX_KEY_LENGTH = 64  # characters of an agent's id on a gateway
 
 
 def session_key_of(agent: Agent) -> str:
-    """Return the key of an agent's main session, or "" without a gateway (contract, agents 14)."""
+    """Return the key of an agent's main session, or "" without a gateway."""
     return agent.openclaw_session_id or agent.session_key or ""
 
 
 def workspace_path(root: str, key: str) -> str:
-    """Return the folder of the agent with this main session (contract, agents 14)."""
+    """Return the folder of the agent with this main session."""
     id = key.split(":")[1] if key.count(":") else key
     name = slugify(id, max_length=MAX_KEY_LENGTH)
     if id.startswith("mc-gateway-"):

@@ -46,7 +46,7 @@ DEFAULT_TRAITS = {
     "purpose": "",
     "personality": "",
 }
-"""The traits of an agent without a profile (contract, agents 15.2)."""
+"""The traits of an agent without a profile."""
 
 TEMPLATES = Path(__file__).parents[3] / "templates" / "agent_files"
 

@@ -24,7 +24,7 @@ WEBHOOK_NOTE = "WEBHOOK PAYLOAD RECEIVED"
 
 
 class MessageMarker(StrEnum):
-    """The first line of a message, which tells agents its kind (contract, agents 22).
+    """The first line of a message, which tells agents its kind.
 
     Gateways and agents rely on the values. Only we write such a line: texts of others are inside a
     block, and a line in it that equals a marker is quoted.
