@@ -48,15 +48,3 @@ agents.AGENT_DEPARTURE.subscribe(
 policies.POLICY_CHANGE.subscribe(
     tool_calls.allow_undecided_calls,
 )
-
-# All agents of an organization are stopped (`organizations.stop_agents`), or those of a board are
-# paused: nobody subscribes, what works looks at the state. Agents are refused
-# (`boards.check_agent_may_work`), messages wait (`messages/gateway_delivery.py`) and are released
-# when the stop ends, runs on gateways are aborted (`gateways/runs/jobs.py`), and gateways get the
-# files that say so (`desired_state`).
-
-# A task is completed: nobody subscribes, `tasks.update_task` does it all in one function. The
-# approval that allows it is used, tasks that depend on it get an event, comments and messages to
-# agents go out, people are notified, and events are recorded last. Final approvals complete their
-# tasks with it (`approvals/finalization.py`); `approvals/direct_completions.py` decides and
-# completes at once.
