@@ -94,7 +94,7 @@ MAX_WAITS_OF_PROCESS = 1_000  # requests of agents that wait
 
 @dataclass(frozen=True)
 class RateLimits:
-    """Hold the rate limiters; each has its own keys."""
+    """The rate limiters of the application, each with its own keys."""
 
     requests: SharedRateLimiter  # by caller
     pages: SharedRateLimiter  # by browser session; a page requests each of its parts

@@ -54,7 +54,7 @@ MAX_EXPONENT = 16_383  # of a decimal number, which is what PostgreSQL can compa
 
 @dataclass(frozen=True)
 class Paging:
-    """Hold the requested limit and offset, or the cursor after which the page begins.
+    """The requested limit and offset, or the cursor after which the page begins.
 
     An empty cursor is for the first page. Only pages that are requested by a cursor have the next.
     """
@@ -71,7 +71,7 @@ class Paging:
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """Hold the items of one page and the total number of items, without regard to a cursor."""
+    """The items of one page and the total number of items, without regard to a cursor."""
 
     items: Sequence[Item]
     total: int

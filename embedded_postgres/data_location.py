@@ -76,7 +76,7 @@ class SystemAccount:
 
 @dataclass(frozen=True)
 class DataLocation:
-    """Hold the folder of an embedded PostgreSQL and the account that owns it."""
+    """The folder of an embedded PostgreSQL and the account that owns it."""
 
     home: Path
     account: SystemAccount

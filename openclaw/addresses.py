@@ -22,7 +22,7 @@ DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 @dataclass(frozen=True)
 class GatewayAddress:
-    """Hold the parts of a gateway URL."""
+    """The parts of a gateway URL."""
 
     url: str
     host: str

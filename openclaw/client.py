@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Hold timeouts and delays of calls to a gateway, in seconds."""
+    """The timeouts and delays of calls to a gateway, in seconds."""
 
     call_timeout: float = 30.0  # for one response
     total_timeout: float = 45.0  # for a call with all retries, including connecting

@@ -65,7 +65,7 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True)
 class ConnectionCheck:
-    """Hold the state of one check, a sentence, and a command that fixes a failure.
+    """The state of one check, with a sentence and a command that fixes a failure.
 
     `values` are for texts in other languages than that of the sentence.
     """

@@ -107,7 +107,7 @@ class DeviceIdentity:
 
 @dataclass(frozen=True)
 class GatewayTarget:
-    """Hold the URL of a gateway and our credentials. Secrets are not in `repr`."""
+    """The URL of a gateway and our credentials. Secrets are not in `repr`."""
 
     url: str
     token: str = field(default="", repr=False)

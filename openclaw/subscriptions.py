@@ -74,7 +74,7 @@ class Subscription:
 
 
 class EventHub:
-    """Hold the subscriptions to one gateway, independent of its connections."""
+    """The subscriptions to one gateway, independent of its connections."""
 
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()

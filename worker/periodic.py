@@ -166,7 +166,8 @@ class PeriodicTasks:
         Tasks of people who have lost access are unassigned.
 
         Each batch is a transaction, so that others wait briefly and only for its rows. A deletion
-        is repeated until it has nothing more to do. Nothing happens while another worker purges.
+        is repeated until it has nothing more to do. It does nothing while another
+        worker purges.
         """
         settings = self._settings
         for delete in (

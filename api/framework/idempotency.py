@@ -83,7 +83,7 @@ async def run_idempotent_without_transaction(
     respond: Respond,
     check_access: CheckAccess,
 ) -> Response:
-    """Do the same for a handler that waits for the network, in transactions of its own."""
+    """Run a handler that waits for the network once for each key, in several transactions."""
     if idempotent_request is None:
         return await respond()
     cipher = request.state.secret_cipher

@@ -62,7 +62,7 @@ FAULT_TEXTS = {
 
 
 class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_errors=True):
-    """Hold the settings of one process; only `load` reads the environment."""
+    """The settings of one process; only `load` reads the environment."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

@@ -61,7 +61,7 @@ def provider_unavailable() -> Unavailable:
 
 
 class ProviderMetadata(BaseModel, frozen=True):
-    """Hold the used part of the provider metadata (OpenID Connect Discovery, 3)."""
+    """The used part of the provider metadata (OpenID Connect Discovery, 3)."""
 
     issuer: str
     authorization_endpoint: str

@@ -1,6 +1,6 @@
-"""Heartbeats and contact: record when an agent calls, and mark silent agents as offline.
+"""Heartbeats: record when an agent calls, mark silent agents as offline, and set intervals.
 
-Agents that no gateway starts may never have called, while tasks wait for them.
+It also finds agents that no gateway starts and that have never called, while tasks wait for them.
 """
 
 from collections.abc import Iterable, Sequence

@@ -81,7 +81,7 @@ async def renew_session(session: AsyncSession, user: User, sign_in_id: UUID) -> 
 async def replace_session_secret(
     session: AsyncSession, user: User, sign_in_id: UUID
 ) -> tuple[str, AccountChange]:
-    """Do the same, and return the change to record at the end of the command as well."""
+    """Renew a session like `renew_session`; return also the change to record at the end."""
     secret = generate_token(SESSION_KIND)
     renewed = update(SignIn).where(SignIn.id == sign_in_id, SignIn.user_id == user.id)
     renewed = renewed.values(secret_hash=hash_token(secret), authenticated_at=now())

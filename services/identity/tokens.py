@@ -1,6 +1,7 @@
-"""Tokens for the API: those of users' scripts, and those of agents.
+"""Create, list, revoke and verify API tokens: those of users' scripts, and those of agents.
 
-The PBKDF2 hashes of the tokens of imported agents are expensive to compute.
+Tokens of imported agents have PBKDF2 hashes, which are expensive to compute. They are replaced at
+the first use.
 """
 
 import asyncio

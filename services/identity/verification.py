@@ -307,7 +307,10 @@ class CredentialVerifier:
 
     @asynccontextmanager
     async def password_attempt(self, user_id: UUID) -> AsyncGenerator[str]:
-        """Do the same for the password of a signed-in user; yield its lane. Raises TooMany."""
+        """Wait until the password of a signed-in user may be verified, and yield its lane.
+
+        Counts a failure in the block. Raises TooMany.
+        """
         lane = f"user {user_id}"
         async with self._counter.attempt(lane, self._sign_in_limit):
             yield lane

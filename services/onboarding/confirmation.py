@@ -171,7 +171,9 @@ async def confirm_without_agent(
     *,
     expected: ExpectedState,
 ) -> ConfirmedBoard:
-    """Do the same without an interviewing agent. No conversation has to be open.
+    """Set the goal of a board and create its lead, without an interview by an agent.
+
+    No conversation has to be open.
 
     Raises Conflict if the last conversation is not in the expected state, and Invalid and Forbidden
     like `confirm_goal`.

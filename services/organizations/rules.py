@@ -43,7 +43,7 @@ def require_recent_sign_in(signed_in_at: datetime | None) -> None:
 
 
 def check_recent_sign_in(signed_in_at: datetime | None, *roles: Role) -> None:
-    """Do the same, but only for roles of owners."""
+    """Raise RecentSignInRequired if a role is that of an owner, without a recent sign-in."""
     if Role.OWNER in roles:
         require_recent_sign_in(signed_in_at)
 
