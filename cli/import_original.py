@@ -138,7 +138,7 @@ async def _execute(
 
 
 def _read_address(file: Path | None) -> str:
-    """Return the address of the original's database. It is no argument, which others could see."""
+    """Return the address of the original's database. Others could see an argument."""
     address = os.environ.get(ADDRESS_VARIABLE, "") if file is None else _read_file(file)
     address = DRIVER.sub("", address.strip())
     if not address:

@@ -15,7 +15,7 @@ of its handlers (`body: TagCreate`), and a page parses them with `form.parse(Tag
 
 The type of a field has its limits and how a value is normalized, so that the published limits are
 those that are enforced. Only what depends on other fields or on the database is left to the
-command, which raises Invalid. A version is no field: where an operation honours If-Match, its
+command, which raises Invalid. A version is not a field: where an operation honours If-Match, its
 handler passes `context.known_versions` to the command beside the fields.
 
 No forward references in these classes: pydantic would rebuild them and lose what `Patch` derives.
@@ -204,7 +204,7 @@ class Patch(Fields):
     null; declare a field again if that differs. `descriptions` replace those of the new object.
     """
 
-    may_be_empty: ClassVar[bool] = False  # a request without a field is no error
+    may_be_empty: ClassVar[bool] = False  # a request without a field is not an error
     descriptions: ClassVar[Mapping[str, str | None]] = {}
 
     @staticmethod

@@ -13,7 +13,7 @@ from models.installation import encrypted_column
 class IdempotencyKey(Base):
     """A request that its caller may send again, and the response to it.
 
-    The caller's id is no foreign key: the row is deleted after a day anyway.
+    The caller's id is not a foreign key: the row is deleted after a day anyway.
     """
 
     __tablename__ = "idempotency_keys"

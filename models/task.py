@@ -179,7 +179,7 @@ OPEN_DEPENDENCY_COUNT = Column(
     "open_dependency_count", Integer, nullable=False, server_default=text("0")
 )
 """The number of a task's dependencies that are not done. Triggers maintain it (migration 0056), so
-it is no attribute of the model: nothing reads it with a row, and nothing writes it."""
+it is not an attribute of the model: nothing reads it with a row, and nothing writes it."""
 Task.__table__.append_column(OPEN_DEPENDENCY_COUNT)
 
 

@@ -268,7 +268,7 @@ def escape_commands(message: str, allowed: Collection[str] = ()) -> str:
 
     A gateway obeys commands as the owner wherever they are in a message: `/exec ask=off` in a
     quoted text lets the agent run everything without an approval, and `/approve` approves. With a
-    backslash before it a command is text; paths such as `/etc/hosts` are no commands.
+    backslash before it a command is text; paths such as `/etc/hosts` are not commands.
     """
     first = len(message) - len(message.lstrip())
 

@@ -111,7 +111,7 @@ class SidebarData:
     online_agent_count: int  # 0 if there are more
     has_first_approvals: bool  # the user has approved something that still needs another person
     organizations: Sequence[OrganizationRef]
-    gateways: int  # 0 for those who are no admins
+    gateways: int  # 0 for those who are not admins
     gateways_down: int
     unread_count: int  # notifications
     waiting: WaitingCounts

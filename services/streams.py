@@ -188,7 +188,8 @@ class StreamRights:
         """Return the rights of a stream; they are those of other streams with the same key.
 
         `wake` is called when they may have changed. Call this before the rights are read, and
-        `leave` when the stream has ended. It is no context manager, which would keep each `source`.
+        `leave` when the stream has ended. It is not a context manager, which would keep each
+        `source`.
         """
         shared = self._shared.get(key)
         if shared is None or shared.is_expired:

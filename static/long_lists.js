@@ -18,7 +18,7 @@
     }
   }, { rootMargin: DISTANCE, scrollMargin: DISTANCE });
   const observe = () => {
-    for (const link of document.querySelectorAll("[data-more]")) observer.observe(link); // an observed one is no change
+    for (const link of document.querySelectorAll("[data-more]")) observer.observe(link); // an observed one does not change
   };
   document.addEventListener("htmx:after:swap", observe);
   document.addEventListener("DOMContentLoaded", observe);

@@ -168,7 +168,7 @@
     event.stopImmediatePropagation();
   }, true);
   input.addEventListener("input", () => ask(DELAY));
-  // The search field is no field of the form around it.
+  // The search field is not a field of the form around it.
   for (const type of ["input", "change", "search", "keyup", "click"]) panel.addEventListener(type, (event) => event.stopPropagation());
   panel.addEventListener("pointerdown", (event) => { if (event.target !== input) event.preventDefault(); }); // keeps the focus
   panel.addEventListener("click", (event) => {

@@ -89,7 +89,7 @@ async def check_readiness(request: Request) -> Response:
     """Report whether requests can be served, with the names of the checks that have failed.
 
     Responds with 503 during shutdown and without a database that accepts writes. Warnings alone
-    are no failure.
+    are not failures.
     """
     if AppStatus.should_exit:
         return JSONResponse({"ok": False}, 503)

@@ -1,6 +1,6 @@
 """What the stream of agents reports beside the events about agents: calls, and changes by time.
 
-A call of an agent is no event unless it changes its status. An agent can also become offline
+A call of an agent is not an event unless it changes its status. An agent can also become offline
 without an event of its own: its gateway is unreachable, or it has been silent for too long. While a
 stream of agents is open, these agents of its organization are read every REPORT_INTERVAL, and when
 a gateway has changed, once for all its streams in this process.

@@ -25,7 +25,7 @@ class _Compiler(PGCompiler_asyncpg):
     """
 
     def visit_bindparam(self, bindparam: Any, *arguments: Any, **options: Any) -> str:
-        """Render a parameter, or its value if it has one that is no text."""
+        """Render a parameter, or its value if it has one that is not text."""
         has_value = not bindparam.required and bindparam.value not in (None, [], ())
         if has_value and isinstance(bindparam.type, CONSTANT_TYPES):
             options["literal_binds"] = True

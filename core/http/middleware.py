@@ -32,8 +32,8 @@ ErrorHandler = Callable[[Request, Exception], Awaitable[Response]]
 class ErrorMiddleware:
     """Respond to unhandled errors, so that the middleware outside of it sees the response.
 
-    A client that disconnects before the end of its body is no error of ours, and neither are too
-    many requests.
+    A client that disconnects before the end of its body is not an error of ours, and neither are
+    too many requests.
     """
 
     def __init__(self, app: ASGIApp, handler: ErrorHandler) -> None:

@@ -176,8 +176,8 @@ class OutboundClient:
     async def check_address(self, url: str, field: str, *, allows_private: bool = False) -> bool:
         """Check where a URL leads before it is stored; return whether its name resolves now.
 
-        Every request is checked again, so an unknown name is no error: it may be known later. An
-        invalid URL is left to the caller. Never call it in a transaction. Raises Invalid.
+        Every request is checked again, so an unknown name is not an error: it may be known later.
+        An invalid URL is left to the caller. Never call it in a transaction. Raises Invalid.
         """
         try:
             parsed = parse_url(url.strip())

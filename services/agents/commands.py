@@ -133,7 +133,7 @@ async def update_agent(
 
 
 def build_changed_values(agent: Agent, fields: AgentUpdate) -> dict[str, Any]:
-    """Return the new values of an agent. If it moves to another board, it is no lead there."""
+    """Return the new values of an agent. If it moves to another board, it is not a lead there."""
     values = fields.without({"board_id", "status", "is_gateway_main"}).changes()
     if "heartbeat_config" in values and values["heartbeat_config"] is None:
         values["heartbeat_config"] = dict(DEFAULT_HEARTBEAT)
@@ -299,7 +299,7 @@ async def write_soul(
 async def delete_agent(
     session: AsyncSession, user: User, agent_id: UUID, *, force: bool = False
 ) -> bool:
-    """Delete an agent, and return its tasks to the inbox. A missing agent is no error.
+    """Delete an agent, and return its tasks to the inbox. A missing agent is not an error.
 
     An agent on a gateway is first removed there, and has the status `deleting` until then. `force`
     deletes it at once and leaves its data on the gateway. Return whether the removal from the

@@ -28,7 +28,7 @@ NEWEST_FIRST = (Agent.created_at.desc(), Agent.id.desc())
 async def get_agent(source: Source, member: Member, agent_id: UUID) -> Agent:
     """Return an agent of the organization, for its admins.
 
-    Raises NotFound, and Forbidden if the member is no admin or may not read the agent's board.
+    Raises NotFound, and Forbidden if the member is not an admin or may not read the agent's board.
     """
     organizations.require_admin(member)
     found = await READABLE_AGENT.first(

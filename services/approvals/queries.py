@@ -371,7 +371,7 @@ def select_approvable_counts() -> Sequence[Select[UUID, int]]:
     """Select boards, and numbers whose sums by board are those of `count_approvable`.
 
     Boards without undecided approvals are not read. The caller joins the boards that it counts; the
-    policy is looked at after that, because it is no condition of the rows.
+    policy is looked at after that, because it is not a condition of the rows.
     """
     counted = BoardCounts.undecided_approvals
     of_others = case((policies.needs_other_approver(), literal_column("-1")), else_=0)

@@ -338,7 +338,7 @@ def check_goal(board: Mapping[str, Any], changed: Set[str], *, sent_as: SentAs =
 def require_complete_goal(goal: Mapping[str, Any], sent_as: SentAs = "field") -> None:
     """Raise Invalid if the fields of a goal have no objective or no measures.
 
-    The fields of a board that is no goal are complete.
+    The fields of a board that is not a goal are complete.
     """
     if goal.get("board_type") != "goal":
         return

@@ -229,7 +229,7 @@ def _read_claude(record: _Record) -> Reports:
 
 
 def _read_codex(record: _Record) -> Reports:
-    """Read a result or usage. A denied call has no result; a name that is no tool has failed."""
+    """Read a result or usage. A denied call has no result; a name that is not a tool has failed."""
     event = record.read_text("event.name")
     tool = record.read_text("tool_name")
     if event == "codex.tool_result" and tool not in UNASKED_BY_CODEX:

@@ -146,7 +146,7 @@ class AgentFileAccess:
 async def get_file_access(source: Source, member: Member, agent_id: UUID) -> AgentFileAccess:
     """Return the access to the files of an agent.
 
-    Raises NotFound, and Forbidden for members who are no admins or may not read its boards.
+    Raises NotFound, and Forbidden for members who are not admins or may not read its boards.
     """
     agent = await agents.get_agent(source, member, agent_id)
     summary = None

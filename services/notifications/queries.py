@@ -1,7 +1,7 @@
 """Read the notifications of a user in the open organization.
 
 Those about boards and groups that the user may no longer read, and those for admins from members,
-are hidden. Invitations belong to an organization of which the user is no member yet, so they are
+are hidden. Invitations belong to an organization of which the user is not yet a member, so they are
 shown in every one.
 """
 

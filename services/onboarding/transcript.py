@@ -190,7 +190,7 @@ class _TranscriptParser:
         self.turn = ("agent", message.created_at)
 
     def _apply_correction(self, content: str) -> bool:
-        """Replace the answer that a text corrects. Return false if the text is no correction."""
+        """Replace the answer that a text corrects. Return false if the text is not a correction."""
         for index, exchange in reversed(list(enumerate(self.exchanges))):
             prefix = CORRECTION_PREFIX.format(question=exchange.question)
             if exchange.answer is not None and content.startswith(prefix):

@@ -80,7 +80,7 @@ EVENT_TYPES: Mapping[str, EventType] = {
     "agent.delete.direct": EventType.AGENT_DELETED,
     "task.assignee_woken": EventType.AGENT_WOKEN,
 }
-"""The types that come. Others, above all each heartbeat, are no events here."""
+"""The types that come. Others, above all each heartbeat, are not events here."""
 
 MOVES = (EventType.TASK_CREATED.value, EventType.TASK_STATUS_CHANGED.value)
 

@@ -404,7 +404,7 @@ def _build_count_query(*, by_board: bool) -> Query[tuple[int, int]]:
 
 
 def _select_since(query: AnySelect, *, by_board: bool) -> AnySelect:
-    """Restrict a query to the readable requests since a time that are no tool calls."""
+    """Restrict a query to the readable requests since a time that are not tool calls."""
     query = query.where(Approval.is_tool_call.is_(False))
     return _restrict(query, Approval.created_at, Approval.board_id, by_board=by_board)
 

@@ -53,7 +53,7 @@ def count_line_breaks(content: bytes) -> int:
 def decode_shown_text(file: Mapping[str, Any]) -> str | None:
     """Return what pages show of a stored file; None if it is not text.
 
-    A program can be executed although some of its bytes are no UTF-8, so these bytes are escaped.
+    A program can be executed although some of its bytes are not UTF-8, so these bytes are escaped.
     Only a file with NUL characters is not shown.
     """
     if "text" in file:

@@ -211,7 +211,7 @@ async def _lock_same(session: AsyncSession, member: Member, pack: SkillPack) -> 
     """Lock a pack again. Raises Conflict if its address or branch has changed meanwhile.
 
     The organization is locked too, because skills of the same addresses can be added one by one.
-    Raises Forbidden and NotFound if the member is no admin any more.
+    Raises Forbidden and NotFound if the member is no longer an admin.
     """
     before = (pack.source_url, pack.branch)
     await organizations.lock_organization(session, member)

@@ -139,7 +139,7 @@ class Effects:
             self.folders = tuple(dict.fromkeys((*self.folders, *found)))
 
     def check_test(self, text: str | None) -> None:
-        """Record a doubt about an operand of a test if it is no written word.
+        """Record a doubt about an operand of a test if it is not a written word.
 
         Shells evaluate some operands as arithmetic, also commands in them: `a[$(command)]`. Other
         operands can be files.

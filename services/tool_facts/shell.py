@@ -1,7 +1,7 @@
 """Commands of a shell: everything that one executes, reads and writes.
 
 The grammar is the one of bash. What it does not describe with certainty is a doubt, and a person is
-asked: this is no interpreter, so it must not be sure of something that a shell does otherwise.
+asked: this is not an interpreter, so it must not be sure of something that a shell does otherwise.
 """
 
 import re
@@ -494,7 +494,7 @@ def _join(parts: Sequence[Word]) -> str | None:
 
 
 def _escape_home(text: str) -> str:
-    """Return a text that was quoted: a tilde is no home folder in it."""
+    """Return a text that was quoted: a tilde is not a home folder in it."""
     return "./" + text if text.startswith("~") else text
 
 

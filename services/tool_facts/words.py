@@ -54,7 +54,7 @@ def _list_attached(word: str) -> list[str]:
 
 
 def list_operands(texts: Sequence[str], *, with_values: bool = True) -> list[str]:
-    """Return the words that are no options, and by default the values in options."""
+    """Return the words that are not options, and by default the values in options."""
     operands: list[str] = []
     only_operands = False
     for one in texts:

@@ -216,7 +216,7 @@ async def show_version(request: Request) -> Response:
 
 
 async def load_file_page(request: Request) -> FilePage:
-    """Load the agent of the path. Raises NotFound, and Forbidden for members who are no admins."""
+    """Load the agent of the path. Raises NotFound, and Forbidden for members who are not admins."""
     agent_id, member = forms.path_id(request, "agent_id"), current_member(request)
     async with open_reader(request) as source:
         access = await agent_files.get_file_access(source, member, agent_id)

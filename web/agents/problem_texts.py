@@ -45,7 +45,7 @@ FAILURE_TEXTS = {
     ),
     "unexpected": N_("Something went wrong in Mission Control. See the log of the server."),
 }
-"""Texts by the codes of failures that are no errors of a gateway."""
+"""Texts by the codes of failures that are not errors of a gateway."""
 
 PENDING_TEXTS = {
     PendingReason.AGENT: N_("It waits until the agent fetches it."),

@@ -259,7 +259,7 @@ class Inbox:
     def kind_options(self) -> list[tuple[str, str, int]]:
         """Return the kinds that the filter offers, with the chosen ones that wait no longer.
 
-        The words for a kind are those of the requester, except for what is no approval.
+        The words for a kind are those of the requester, except for what is not an approval.
         """
         words = {
             RequestKind.EXEC: _("Command"),

@@ -9,7 +9,7 @@ from web.ui.forms import Form, parse_id
 from web.ui.translation import N_, _, translate
 
 PERSON_PREFIX = "user:"
-UNASSIGNED = "nobody"  # the values of filters that are no ids
+UNASSIGNED = "nobody"  # the values of filters that are not ids
 ME = "me"
 FIXED_NAMES = {ME: N_("Assigned to me"), UNASSIGNED: N_("Unassigned")}
 

@@ -206,7 +206,7 @@ def build_preview_context(preview: OnboardingPreview) -> dict[str, Any]:
 
 
 def get_mapping(whole: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return an object of a draft; empty if the value is no object."""
+    """Return an object of a draft; empty if the value is not an object."""
     found = whole.get(name)
     return found if isinstance(found, Mapping) else {}
 

@@ -90,7 +90,7 @@ class FileChange:
     path: str
     lines: Sequence[DiffLine]
     is_binary: bool = False
-    is_escaped: bool = False  # bytes that are no UTF-8 are shown as codes
+    is_escaped: bool = False  # bytes that are not UTF-8 are shown as codes
 
 
 @dataclass(frozen=True)

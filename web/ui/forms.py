@@ -277,7 +277,7 @@ async def parse_fields(body: bytes) -> list[tuple[str, str]]:
     """Return the names and values of a form.
 
     A large form is parsed in a thread, because that takes up to 0.3 s. Raises ValueError for bytes
-    that are no UTF-8, and for too many fields.
+    that are not UTF-8, and for too many fields.
     """
     text = body.decode("ascii")
     parse = partial(parse_qsl, text, True, errors="strict", max_num_fields=MAX_FIELDS)
@@ -287,7 +287,7 @@ async def parse_fields(body: bytes) -> list[tuple[str, str]]:
 async def parse_readable_fields(body: bytes) -> tuple[list[tuple[str, str]], bool]:
     """Return those fields of a form that can be read, and whether these are all of them.
 
-    They are the first MAX_FIELDS, and bytes that are no UTF-8 are replaced.
+    They are the first MAX_FIELDS, and bytes that are not UTF-8 are replaced.
     """
     try:
         return await parse_fields(body), True

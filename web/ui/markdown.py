@@ -244,7 +244,7 @@ FORMATTING = re.compile(
 def excerpt_markdown(text: str, length: int = 200) -> str:
     """Return the beginning of a text in Markdown on one line, without its formatting.
 
-    The text is not parsed: lists have an excerpt in each row. The result is no HTML.
+    The text is not parsed: lists have an excerpt in each row. The result is not HTML.
     """
     shown = FORMATTING.sub(lambda found: found[1] or found[2] or "", text[: 4 * length])
     plain = " ".join(unescape(shown).split())

@@ -93,7 +93,7 @@ class _DiffParser:
             self._read_other(line)
 
     def _read_other(self, line: str) -> None:
-        """Read a line outside of hunks that is no header of a hunk or a file."""
+        """Read a line outside of hunks that is not a header of a hunk or a file."""
         if line.startswith(("diff ", "Index: ")):
             self.files.append(DiffFile(_git_name(line)))
             self._needs_header = True

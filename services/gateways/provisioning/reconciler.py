@@ -66,7 +66,7 @@ from services.gateways.provisioning.workload import (
     should_wait_for_others,
 )
 
-POLL_INTERVAL = 5.0  # seconds, while agents have steps: their calls are no notifications
+POLL_INTERVAL = 5.0  # seconds, while agents have steps: their calls are not notifications
 IDLE_POLL_INTERVAL = 30.0  # seconds, if nothing is planned and no notification arrives
 DEBOUNCE = 0.2  # seconds in which several notifications become one
 MIN_PASS_INTERVAL = 0.02  # seconds between two passes, however much is due

@@ -111,7 +111,7 @@ async def _write_rows(
 async def confirm_running(
     session: AsyncSession, gateway_id: UUID, run_ids: Collection[str]
 ) -> None:
-    """Record that these runs are active, as their gateway says. It is no event."""
+    """Record that these runs are active, as their gateway says. It is not an event."""
     is_it = (Run.gateway_id == gateway_id) & Run.run_id.in_(run_ids)
     running = update(Run).where(is_it, Run.status == RunStatus.RUNNING)
     await session.execute(running.values(updated_at=now()))

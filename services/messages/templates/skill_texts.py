@@ -20,8 +20,8 @@ INSTALL_INTRODUCTION = (
 )
 PARTLY_REVIEWED_INTRODUCTION = (
     "An admin of your organization has reviewed this skill, except the files in `Not reviewed`, "
-    "which are no text, and wants it on this gateway. Examine these files before you install them, "
-    f"and stop if they do what the skill does not say. {DATA_TEXT}"
+    "which are not text, and wants it on this gateway. Examine these files before you install them,"
+    f" and stop if they do what the skill does not say. {DATA_TEXT}"
 )
 PROGRAM_INTRODUCTION = (
     "An admin of your organization wants this skill on this gateway, and asked for it by a "
