@@ -76,8 +76,8 @@ class Base(DeclarativeBase):
 def add_search_vector(model: type[Base], *, title: str = NONE, text: str, more: str = NONE) -> None:
     """Give a table the words of its rows, by which they are searched: see core/db/full_text.py.
 
-    The database computes them from the named columns. They are not an attribute of the model: nothing
-    reads them with a row, and nothing writes them.
+    The database computes them from the named columns. They are not an attribute of the model:
+    nothing reads them with a row, and nothing writes them.
     """
     table = model.__table__
     assert isinstance(table, Table)
