@@ -1,7 +1,6 @@
 """Connect to the database, for commands and for reading, and interpret its errors."""
 
 import socket
-import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -107,15 +106,11 @@ CONNECTION_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 
 
 async def open_connection(*arguments: Any, **options: Any) -> asyncpg.Connection:
-    """Connect as asyncpg does. Raises ConnectionError if no server is reachable, or a standby."""
+    """Connect as asyncpg does. Raises ConnectionError if the server is not the primary."""
     try:
         return await asyncpg.connect(*arguments, **options)
     except asyncpg.TargetServerAttributeNotMatched as error:
         raise ConnectionError("it is a standby server, which accepts no writes") from error
-    except (ConnectionError, TimeoutError, ssl.SSLError):
-        raise
-    except OSError as error:  # no socket file, no route or no such host: it restarts or moves
-        raise ConnectionError(str(error)) from error
 
 
 ANY_URL = "postgresql+asyncpg://"
@@ -123,7 +118,10 @@ ANY_URL = "postgresql+asyncpg://"
 
 
 async def _open_pool_connection(*arguments: Any, **options: Any) -> asyncpg.Connection:
-    """Connect as `open_connection` does. Raises ConnectionError also if the host has no address."""
+    """Connect as `open_connection` does. Raises ConnectionError also if there is no such server.
+
+    A server that restarts or moves may have no socket file, no address, or no route to it.
+    """
     try:
         return await open_connection(*arguments, **options)
     except OSError as error:

@@ -108,16 +108,18 @@ async def test_a_connection_that_the_server_has_closed_is_an_outage(
 async def test_a_database_that_cannot_be_reached_is_an_outage(
     isolated_settings: Settings, server_connection: asyncpg.Connection
 ) -> None:
-    """Its host has no address, it is missing as during a restore, or it accepts nobody."""
+    """It has no address or no socket file, is missing as during a restore, or accepts nobody."""
     closed = f"closed_{new_id().hex}"
     await server_connection.execute(f'create database "{closed}" allow_connections false')
     own = isolated_settings.dsn
     base, _, options = own.partition("?")
     server = base.rpartition("/")[0]
     names = {"3D000": "nothing", "55000": closed}
-    addresses = {code: f"{server}/{name}?{options}" for code, name in names.items()}
+    addresses = [(code, f"{server}/{name}?{options}") for code, name in names.items()]
+    nowhere = ("postgresql://nowhere.invalid/none", "postgresql://mc@/none?host=/no/such/folder")
+    addresses += [("", dsn) for dsn in nowhere]
     try:
-        for code, dsn in {**addresses, "": "postgresql://nowhere.invalid/none"}.items():
+        for code, dsn in addresses:
             engine = create_database_engine(Settings(database_url=dsn))
             error = await catch_error(engine.connect().start())
             assert find_sqlstate(error) == code

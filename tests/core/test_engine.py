@@ -1,11 +1,8 @@
 """The pool of database connections."""
 
 import asyncio
-import errno
 import logging
-import socket
 from contextlib import AsyncExitStack
-from unittest.mock import AsyncMock
 
 import asyncpg
 import pytest
@@ -19,7 +16,6 @@ from core.db.engine import (
     create_database_engine,
     create_direct_engine,
     is_temporary_error,
-    open_connection,
 )
 
 BACKENDS = "select pg_terminate_backend(unnest($1::int[]), 5000)"
@@ -78,25 +74,6 @@ async def test_the_server_ends_a_transaction_whose_process_is_frozen(
         assert is_temporary_error(raised.value)
     for engine in engines:
         await engine.dispose()
-
-
-async def test_a_server_without_a_socket_file_is_an_outage() -> None:
-    with pytest.raises(ConnectionError) as raised:
-        await open_connection(host="/no/such/folder", user="any", database="any")
-    assert is_temporary_error(raised.value)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [socket.gaierror(socket.EAI_NONAME, "unknown name"), OSError(errno.EHOSTUNREACH, "no route")],
-)
-async def test_a_server_whose_host_is_not_found_is_an_outage(
-    monkeypatch: pytest.MonkeyPatch, error: OSError
-) -> None:
-    monkeypatch.setattr(asyncpg, "connect", AsyncMock(side_effect=error))
-    with pytest.raises(ConnectionError) as raised:
-        await open_connection()
-    assert is_temporary_error(raised.value)
 
 
 async def test_a_connection_is_not_tested_with_a_statement(isolated_settings: Settings) -> None:
