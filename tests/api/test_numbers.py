@@ -56,6 +56,16 @@ def describe_rules(field: NumberField) -> str:
     return str(field) if IS_COMPLETE_RUN else f"{field.place[-1]} {rules}"
 
 
+def describe_kind(field: NumberField) -> str:
+    """Return what decides how the text of a number is read; in a complete run also the place."""
+    return str(field if IS_COMPLETE_RUN else field.schema.get("type", field.place[-1]))
+
+
+def is_tried(field: NumberField, text: str) -> bool:
+    """Return whether a number is within the limits, or has none: what is beyond is tried anyway."""
+    return not field.schema or IS_COMPLETE_RUN or field.minimum <= int(text) <= field.maximum
+
+
 def format_number(number: float) -> str:
     return str(math.floor(number)) if number == math.floor(number) else repr(number)
 
@@ -129,15 +139,16 @@ async def test_every_number_in_a_body_is_checked(
     for operation in OPERATIONS:
         for field in list_body_numbers(operation.method, operation.path):
             with subtests.test(f"{operation_label(operation)} {field.place}"):
-                is_known = describe_rules(field) in known
-                others = () if is_known else (*WHOLE_NUMBERS, *OTHER_JSON)
+                others = [] if describe_kind(field) in known else [*OTHER_JSON]
+                if describe_rules(field) not in known:
+                    others += [text for text in WHOLE_NUMBERS if is_tried(field, text)]
                 for text, is_inside in list_values(field, ()) if field.schema else ():
                     response = await send(operation, field, text)
                     assert is_rejected(response, "body", *field.place) is not is_inside, text[:40]
                     assert response.status_code < 500
                 for text in others:
                     assert (await send(operation, field, text)).status_code < 500, text[:40]
-                known.add(describe_rules(field))
+                known |= {describe_rules(field), describe_kind(field)}
     assert len(known) > 15
 
 
@@ -156,6 +167,8 @@ HEADERS = {
     "Forwarded": ("for=192.0.2.{}", 'for="[2001:db8::1]:{}"'),
 }
 """Headers with numbers, and the forms in which they have them."""
+READ_BY_CHANGES = {"If-Match", "Idempotency-Key", "Content-Length"}
+"""What only changes read; all others are read in the same way before each operation."""
 HEADER_NUMBERS = ("-1", str(2**31), str(2**63), LARGE, "\u0661", "1e400", "nan", "")
 
 
@@ -172,11 +185,12 @@ async def test_no_number_in_a_header_is_an_internal_error(
         ("POST", f"{board}/tasks", {"title": "Write"}),
     ]
     for header, forms in HEADERS.items():
+        is_sent_to_all = IS_COMPLETE_RUN or header in READ_BY_CHANGES
         with subtests.test(header):
             for form, text in product(forms, HEADER_NUMBERS):
                 value = form.format(text).encode()
                 sent = [(header.encode(), value)]
-                for method, path, body in requests:
+                for method, path, body in requests if is_sent_to_all else requests[:1]:
                     async with rolled_back_changes(transaction):
                         response = await client.request(method, path, json=body, headers=sent)
                     assert response.status_code < 500, (method, value[:60])

@@ -71,12 +71,12 @@ async def test_no_number_in_an_address_is_an_internal_error(
             chosen = names[start : start + NAMES_AT_ONCE]
             is_known = known.issuperset(chosen) and not IS_COMPLETE_RUN
             known.update(chosen)
-            for number in EXTREME_NUMBERS if is_known else NUMBERS:
+            for number in EXTREME_NUMBERS[len(path) % 2 :: 2] if is_known else NUMBERS:
                 query = urlencode(dict.fromkeys(chosen, number))
                 response = await alice.get(f"{path}?{query}")
                 assert response.status_code < 500, (path, query[:200])
                 tried += 1
-    assert tried > 300
+    assert tried > 200
 
 
 async def test_no_number_in_a_form_is_an_internal_error(
