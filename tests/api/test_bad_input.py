@@ -9,7 +9,6 @@ import pytest
 from api.framework.operation import Operation
 from api.framework.request_parser import MAX_JSON_DEPTH, MAX_JSON_VALUES, find_unstorable_value
 from core.db.engine import TransactionFactory
-from tests.conftest import rolled_back_changes
 from tests.support.api_fixtures import Client, ClientFactory
 from tests.support.api_objects import (
     OPERATIONS_BY_BODY,
@@ -103,7 +102,7 @@ def accepts_null(schema: dict[str, Any]) -> bool:
 def list_invalid_values(model: Any, known: set[str]) -> Iterator[tuple[str, Any]]:
     """Yield fields of a model, each with a value that is not valid.
 
-    A field with a schema that another one has too has two values, and all in a complete run.
+    A field with a schema that another one has too has one value, and all in a complete run.
     """
     schema_of_model = model.model_json_schema()
     for name, schema in schema_of_model.get("properties", {}).items():
@@ -111,8 +110,8 @@ def list_invalid_values(model: Any, known: set[str]) -> Iterator[tuple[str, Any]
         rules = json.dumps({key: schema[key] for key in schema.keys() - ANNOTATION_KEYS})
         is_known = rules in known and not IS_COMPLETE_RUN
         known.add(rules)
-        yield from ((name, wrong) for wrong in INVALID_VALUES[of][: 2 if is_known else None])
-        if not accepts_null(schema):
+        yield from ((name, wrong) for wrong in INVALID_VALUES[of][: 1 if is_known else None])
+        if not accepts_null(schema) and not is_known:
             yield name, None
 
 
@@ -166,25 +165,21 @@ async def test_an_invalid_field_is_rejected_with_its_location(
     known: set[str] = set()
     for operation in STRICT_OPERATIONS:
         with subtests.test(operation_label(operation)):
-            async with rolled_back_changes(transaction):
-                client, path = (
-                    client_for(objects.get_allowed_caller(operation)),
-                    objects.build_path(operation),
+            client, path = (
+                client_for(objects.get_allowed_caller(operation)),
+                objects.build_path(operation),
+            )
+            good = build_valid_body(operation, objects)
+
+            for name, wrong in list_invalid_values(operation.parser.body, known):
+                response = await client.request(operation.method, path, json={**good, name: wrong})
+                assert is_rejected(response), (name, str(wrong)[:40])
+                assert response.status_code == 422, (name, str(wrong)[:40], response.text)
+                assert any(
+                    fault["loc"][:2] == ["body", name] for fault in response.json()["detail"]
                 )
-                good = build_valid_body(operation, objects)
-
-                for name, wrong in list_invalid_values(operation.parser.body, known):
-                    response = await client.request(
-                        operation.method, path, json={**good, name: wrong}
-                    )
-                    assert is_rejected(response), (name, str(wrong)[:40])
-                    assert response.status_code == 422, (name, str(wrong)[:40], response.text)
-                    assert any(
-                        fault["loc"][:2] == ["body", name] for fault in response.json()["detail"]
-                    )
-
-                async with transaction() as session:
-                    assert await read_all_rows(session) == before
+    async with transaction() as session:
+        assert await read_all_rows(session) == before
 
 
 async def test_a_missing_field_is_named_in_the_error(
@@ -260,13 +255,12 @@ async def test_a_body_that_is_not_an_object_is_rejected(
         )
         # All operations have the same parser.
         tried = NOT_OBJECTS if IS_COMPLETE_RUN or number < 10 else NOT_OBJECTS[:2]
-        async with rolled_back_changes(transaction):
-            for raw in tried:
-                response = await client.request(operation.method, path, content=raw)
-                assert is_rejected(response), (operation_label(operation), raw)
-                assert response.status_code == 422
-            async with transaction() as session:
-                assert await read_all_rows(session) == before, operation_label(operation)
+        for raw in tried:
+            response = await client.request(operation.method, path, content=raw)
+            assert is_rejected(response), (operation_label(operation), raw)
+            assert response.status_code == 422
+    async with transaction() as session:
+        assert await read_all_rows(session) == before
 
 
 async def test_json_with_another_content_type_is_rejected(alice: Client, world: World) -> None:

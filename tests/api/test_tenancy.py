@@ -10,7 +10,6 @@ from api.framework.auth import AllowedCaller as For
 from api.framework.operation import Operation
 from core.db.engine import TransactionFactory
 from models import Agent, User
-from tests.conftest import rolled_back_changes
 from tests.support.api_fixtures import ClientFactory
 from tests.support.api_objects import ApiObjects, create_api_objects, operation_label
 from tests.support.checksums import compute_checksums
@@ -64,19 +63,17 @@ async def test_an_outsider_finds_and_changes_nothing(
         before = await compute_checksums(session)
     for operation in WITH_IDS:
         with subtests.test(operation_label(operation)):
-            async with rolled_back_changes(transaction):
-                for outsider, expected in list_outsiders(operation, world):
-                    answer = await client_for(outsider).request(
-                        operation.method,
-                        build_url(operation, objects),
-                        json=build_body(operation, objects),
-                    )
-                    allowed = OPEN.get((operation.method, operation.path), expected)
-                    assert answer.status_code in allowed, (outsider.name, answer.text)
-                    assert "Launch" not in answer.text
-
-                async with transaction() as session:
-                    assert await compute_checksums(session) == before
+            for outsider, expected in list_outsiders(operation, world):
+                answer = await client_for(outsider).request(
+                    operation.method,
+                    build_url(operation, objects),
+                    json=build_body(operation, objects),
+                )
+                allowed = OPEN.get((operation.method, operation.path), expected)
+                assert answer.status_code in allowed, (outsider.name, answer.text)
+                assert "Launch" not in answer.text
+    async with transaction() as session:
+        assert await compute_checksums(session) == before
 
 
 def list_fields(operation: Operation) -> set[str]:
@@ -105,28 +102,26 @@ async def test_a_foreign_object_cannot_be_referenced_in_a_request(
         before = await compute_checksums(session)
     for operation in NAMING:
         with subtests.test(operation_label(operation)):
-            async with rolled_back_changes(transaction):
-                ids = list_named_ids(operation, objects)
+            ids = list_named_ids(operation, objects)
 
-                for outsider, _ in list_outsiders(operation, world):
-                    if isinstance(outsider, Agent) and operation.path.endswith("/heartbeat"):
-                        continue  # the heartbeat counts for the caller, whatever it names
-                    body = operation.parser.body and {
-                        **(build_body(operation, objects) or {}),
-                        **ids,
-                    }
-                    answer = await client_for(outsider).request(
-                        operation.method,
-                        operation.path,
-                        json=body,
-                        params=ids if operation.parser.query else None,
-                    )
-                    found = answer.json().get("total", answer.status_code)
-                    assert found in {0, 403, 404, 422}, (outsider.name, answer.text)
-                    assert "Launch" not in answer.text
-
-                async with transaction() as session:
-                    assert await compute_checksums(session) == before
+            for outsider, _ in list_outsiders(operation, world):
+                if isinstance(outsider, Agent) and operation.path.endswith("/heartbeat"):
+                    continue  # the heartbeat counts for the caller, whatever it names
+                body = operation.parser.body and {
+                    **(build_body(operation, objects) or {}),
+                    **ids,
+                }
+                answer = await client_for(outsider).request(
+                    operation.method,
+                    operation.path,
+                    json=body,
+                    params=ids if operation.parser.query else None,
+                )
+                found = answer.json().get("total", answer.status_code)
+                assert found in {0, 403, 404, 422}, (outsider.name, answer.text)
+                assert "Launch" not in answer.text
+    async with transaction() as session:
+        assert await compute_checksums(session) == before
 
 
 def list_named_ids(operation: Operation, objects: ApiObjects) -> dict[str, Any]:
