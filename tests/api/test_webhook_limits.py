@@ -36,12 +36,12 @@ from tests.support.app_on_transactions import build_app_on
 from tests.support.board_rows import make_webhook, make_webhook_payload
 from tests.support.forge_payloads import github_headers, github_issue
 from tests.support.round_trips import record_round_trips
-from tests.support.tiers import repetition
+from tests.support.tiers import IS_COMPLETE_RUN, repetition
 from tests.support.world import World
 from worker.periodic import PeriodicTasks
 
 LIMIT = 60  # rejected requests of an address in a minute
-BURST = 600
+BURST = 600 if IS_COMPLETE_RUN else 150
 DAY = timedelta(days=1)
 BASE_URL = "http://mission.test"
 FORGED = {"X-Hub-Signature-256": sign(b"other")}
@@ -96,7 +96,7 @@ async def deliver_all(transaction: TransactionFactory, hook: BoardWebhook) -> li
             await board_webhooks.send_queued_payloads(session, *place, base_url=BASE_URL)
 
 
-async def test_600_deliveries_at_once_are_all_stored_and_sent_once(
+async def test_many_deliveries_at_once_are_all_stored_and_sent_once(
     isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
     """All come from one address, with the default limits."""
@@ -125,7 +125,7 @@ async def test_600_deliveries_at_once_are_all_stored_and_sent_once(
     ]
     assert set(named) == ids
     assert named == expected
-    assert len(texts) == delivery.MAX_UNSENT + 12  # of 50 payloads each
+    assert len(texts) == delivery.MAX_UNSENT + BURST // 50  # of 50 payloads each
     is_sent = WebhookPayload.message_id.is_not(None)
     assert await count(isolated_transaction, WebhookPayload.id, is_sent) == BURST
 
