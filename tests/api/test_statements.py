@@ -175,9 +175,9 @@ async def record_round_trips(
     BEGIN and COMMIT count; here they are savepoints. The batch of last uses is not counted.
     """
     async with rolled_back(database.settings) as (connection, transaction):
-        async with transaction() as session:
-            await _mark_recently_seen(session)
         caller = list_callers(operation, database.objects)[caller_index]
+        async with transaction() as session:
+            await _mark_recently_seen(session, caller)
         settings = database.settings.model_copy(update=HIGH_RATE_LIMITS)
         client = create_client(build_app_on(settings, transaction), caller)
         with collect_repeated_round_trips(connection) as sent:
@@ -199,10 +199,11 @@ def summarize(statement: str) -> str:
     return f"{verb.lower()} {' '.join(tables[:2])}"
 
 
-async def _mark_recently_seen(session: AsyncSession) -> None:
-    """Mark all callers as recently active: that is updated once a minute, not with each call."""
-    await session.execute(update(Agent).values(last_seen_at=now()))
-    await session.execute(update(ApiToken).values(last_used_at=now()))
+async def _mark_recently_seen(session: AsyncSession, caller: User | Agent) -> None:
+    """Mark a caller as recently active: that is updated once a minute, not with each call."""
+    of_agent, of_user = Agent.id == caller.id, ApiToken.user_id == caller.id
+    await session.execute(update(Agent).where(of_agent).values(last_seen_at=now()))
+    await session.execute(update(ApiToken).where(of_user).values(last_used_at=now()))
 
 
 def caller_kind(operation: Operation, caller_index: int) -> str:
