@@ -49,10 +49,13 @@ async def store_agents(session, world, moment) -> None:
     for gateway in (None, *make_gateways(world, moment)):
         session.add_all([gateway] if gateway else [])
         await session.flush()
-        for fields in list_presences(moment):
-            agent = make_agent("One", world.board, gateway_id=gateway and gateway.id, **fields)
-            session.add(agent)
-            await session.flush()
+        on = {"gateway_id": gateway and gateway.id}
+        found = [
+            make_agent("One", world.board, **on, **fields) for fields in list_presences(moment)
+        ]
+        session.add_all(found)
+        await session.flush()
+        for agent in found:
             if chosen.random() < 0.2:
                 session.add(make_task(world.board, "A", status=Status.IN_PROGRESS, assignee=agent))
             if gateway and chosen.random() < 0.2:
