@@ -8,13 +8,13 @@ from pathlib import Path
 from playwright.async_api import Browser, expect
 
 from tests.cli.conftest import run_cli
-from tests.original.conftest import original_url
+from tests.original.conftest import original_template, original_url
 from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
 from tests.support.live_site import set_up_site
 from tests.support.original_import import ISSUER
 from tests.support.page_checks import PHONE, overflows_horizontally
 
-__all__ = ["original_url"]
+__all__ = ["original_template", "original_url"]
 
 IMPORT = ("import-original", "--yes", "--issuer", ISSUER, "--private-gateways", "refuse")
 PAGES = ("/boards", "/agents", "/approvals?state=decided", "/gateways", "/activity", "/audit")
