@@ -72,10 +72,10 @@ async def test_the_diff_of_an_older_config_shows_its_list(harness: ProvisioningH
 
 
 async def test_a_gateway_has_at_most_four_calls_at_once(harness: ProvisioningHarness) -> None:
-    """Twenty agents are provisioned, and then compared."""
+    """Ten agents are provisioned, and then compared."""
     fake = harness.fake
     fake.overlap = 0
-    created = [await harness.create_agent(f"Writer {n}") for n in range(20)]
+    created = [await harness.create_agent(f"Writer {n}") for n in range(10)]
     await harness.reconcile_until_idle()
     assert 1 <= fake.max_requests <= MAX_CONCURRENT_CALLS
     fake.overlap = MAX_CONCURRENT_CALLS
