@@ -28,12 +28,7 @@ import web.pages
 from core.config.settings import Settings
 from core.db.engine import ReadPool, create_database_engine, report_pool_usage
 from core.db.listen import PostgresListener
-from core.http.caller import (
-    ProxyCheckMiddleware,
-    find_proxy_problem,
-    get_agent_token,
-    get_bearer_token,
-)
+from core.http.caller import get_agent_token, get_bearer_token
 from core.http.compression import CompressionMiddleware
 from core.http.event_stream import end_event_streams
 from core.http.incomplete_requests import IncompleteRequestMiddleware
@@ -48,6 +43,7 @@ from core.http.middleware import (
     SecurityHeadersMiddleware,
 )
 from core.http.outbound import OutboundClient
+from core.http.proxy_check import ProxyCheckMiddleware, find_proxy_problem
 from core.http.request_log import RequestLogMiddleware
 from core.http.request_slots import RequestSlotsMiddleware
 from core.http.sub_path import PageAddressMiddleware, SubPathMiddleware

@@ -18,7 +18,8 @@ from starlette.routing import Route
 from api.framework.errors import build_error_response
 from core.config.settings import Settings
 from core.event_loop import find_longest_hold
-from core.http.caller import find_proxy_problem, get_bearer_token
+from core.http.caller import get_bearer_token
+from core.http.proxy_check import find_proxy_problem
 from core.http.request import get_settings
 from core.metrics import PREFIX, MetricsFolder, render_metrics
 from core.security.secrets import secrets_equal

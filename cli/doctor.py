@@ -91,7 +91,7 @@ def _report_check(name: str, check: Callable[[], str]) -> bool:
 def _report_warnings(settings: Settings) -> None:
     """Report a proxy that is not trusted, and what held the event loop. Neither is a failure."""
     from core.event_loop import KEPT, MAX_HOLD, find_longest_hold
-    from core.http.caller import find_proxy_problem
+    from core.http.proxy_check import find_proxy_problem
 
     if problem := find_proxy_problem(settings):
         print_line(f"warning proxy: {problem}")

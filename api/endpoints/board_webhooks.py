@@ -21,7 +21,7 @@ from api.framework.operation import (
 )
 from api.framework.request_context import RequestContext
 from core.errors import AppError, TooMany
-from core.http.caller import get_client_ip, rate_limit_network
+from core.http.client_address import get_client_ip, rate_limit_network
 from core.http.request import open_reader, read_body
 from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
 from core.paging import Page

@@ -18,7 +18,7 @@ from api.framework.operation import (
     without_transaction,
 )
 from api.framework.request_context import RequestContext
-from core.http.caller import hit_gateway_limits
+from core.http.request import hit_gateway_limits
 from core.json_responses import Encoded, build_encoder, encode_page, json_id, json_time
 from core.paging import Page
 from models import ConfigChangeKind, Gateway, Member

@@ -8,13 +8,8 @@ from starlette.requests import Request
 from core.clock import now
 from core.db.reads import Source, WriteRequired, require_transaction
 from core.errors import Forbidden, Unauthorized
-from core.http.caller import (
-    Caller,
-    get_agent_token,
-    get_bearer_token,
-    get_client_ip,
-    rate_limit_network,
-)
+from core.http.caller import Caller, get_agent_token, get_bearer_token
+from core.http.client_address import get_client_ip, rate_limit_network
 from core.http.request import get_settings, open_reader, open_transaction
 from core.http.request_slots import recognize_caller
 from core.security.openid import OpenIdProvider

@@ -7,7 +7,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import RequestTimeout
-from core.http.caller import get_client_ip, rate_limit_network
+from core.http.client_address import get_client_ip, rate_limit_network
 from core.limiters import ConcurrencyLimiter
 from core.text import N_
 

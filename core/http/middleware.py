@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.audit_context import AuditContext, audit_context
 from core.db.engine import TransactionFactory, is_pool_busy, is_temporary_error
 from core.errors import TooMany, Unavailable
-from core.http.caller import get_agent_token, get_bearer_token, get_client_ip
+from core.http.caller import get_agent_token, get_bearer_token
+from core.http.client_address import get_client_ip
 from core.http.event_stream import SERVER_SEND
 from core.text import N_
 

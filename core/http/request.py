@@ -28,7 +28,7 @@ from core.errors import (
     Unavailable,
     UpstreamError,
 )
-from core.http.caller import get_client_ip, rate_limit_network
+from core.http.client_address import get_client_ip, rate_limit_network
 from core.shared_limiters import SharedConcurrencyLimiter
 from core.text import N_
 
@@ -155,6 +155,18 @@ async def count_wait(
             f"organization {organization_id}": WAITS_OF_ORGANIZATION,
         }
     )
+
+
+async def hit_gateway_limits(request: HTTPConnection, organization_id: UUID, user_id: UUID) -> None:
+    """Count a call to a gateway for the organization, the user and the address. Raises TooMany.
+
+    A user can create any number of organizations, and must not scan ports with them.
+    """
+    address = get_client_ip(request, get_settings(request).trusted_proxies)
+    limits = request.state.rate_limits
+    await limits.gateway_calls_by_address.hit(rate_limit_network(address))
+    await limits.gateway_calls.hit(f"user {user_id}")
+    await limits.gateway_calls.hit(str(organization_id))
 
 
 def choose_retry_delay() -> int:

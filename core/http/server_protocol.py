@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from core.http import unsent_bytes
-from core.http.caller import rate_limit_network
+from core.http.client_address import rate_limit_network
 from core.http.unsent_bytes import ConnectionBytes, UnsentBytes
 
 MAX_HEADER_SIZE = 64 * 1024  # bytes

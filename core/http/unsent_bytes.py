@@ -13,7 +13,8 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import TooMany
-from core.http.caller import Caller, get_client_ip, rate_limit_network
+from core.http.caller import Caller
+from core.http.client_address import get_client_ip, rate_limit_network
 from core.http.event_stream import is_event_stream
 from core.metrics import REJECTIONS
 from core.text import N_

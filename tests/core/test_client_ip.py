@@ -5,7 +5,7 @@ import ipaddress
 import pytest
 from starlette.requests import Request
 
-from core.http.caller import get_client_ip
+from core.http.client_address import get_client_ip
 
 PROXY, OUTER_PROXY, CLIENT, FORGED = "10.0.0.1", "10.0.0.2", "203.0.113.7", "198.51.100.1"
 TRUSTED = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]

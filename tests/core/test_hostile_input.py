@@ -19,7 +19,7 @@ from core.canonical_json import hash_json
 from core.clock import parse_duration
 from core.db.full_text import highlight_matches, split_words
 from core.errors import Forbidden, Invalid
-from core.http.caller import get_client_ip
+from core.http.client_address import get_client_ip
 from core.http.middleware import VALID_ID
 from core.http.request import get_last_event_id
 from core.security.openid_tokens import looks_like_jwt

@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from core.config.settings import Settings
-from core.http.caller import ProxyCheckMiddleware, find_proxy_problem
+from core.http.proxy_check import ProxyCheckMiddleware, find_proxy_problem
 
 PROXY = ipaddress.ip_network("10.0.0.0/8")
 

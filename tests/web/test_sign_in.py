@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 
 from core.clock import now
 from core.config.settings import Settings
-from core.http.caller import rate_limit_network
+from core.http.client_address import rate_limit_network
 from core.security.secrets import hash_password
 from models import FailedAttempts, SignIn
 from services.identity import passwords

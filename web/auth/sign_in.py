@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import Invalid, TooMany, Unauthorized
-from core.http.caller import get_client_ip
+from core.http.client_address import get_client_ip
 from core.http.request import STATUS_CODES, get_settings, open_transaction
 from core.security.encryption import DecryptionError, SecretCipher
 from core.security.secrets import hash_token

@@ -8,7 +8,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import Forbidden
-from core.http.caller import Caller, get_client_ip, rate_limit_network
+from core.http.caller import Caller
+from core.http.client_address import get_client_ip, rate_limit_network
 from core.http.request import get_settings, open_reader
 from core.http.request_slots import recognize_caller
 from models import Member, SignIn

@@ -17,8 +17,7 @@ from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
 from core.errors import AppError, UpstreamError
-from core.http.caller import hit_gateway_limits
-from core.http.request import open_reader, open_transaction
+from core.http.request import hit_gateway_limits, open_reader, open_transaction
 from services import gateway_status, gateways, organizations
 from services.gateways import GatewaySummary, SessionOwner, SessionOwners
 from web.auth.viewer import current_member

@@ -8,8 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import TooMany
-from core.http.caller import hit_gateway_limits
-from core.http.request import get_settings, open_reader, open_transaction
+from core.http.request import get_settings, hit_gateway_limits, open_reader, open_transaction
 from core.http.request_slots import release_slots
 from core.paging import Paging
 from models import ConfigChangeKind, Gateway, GatewayConfigChange
