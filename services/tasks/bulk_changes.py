@@ -260,7 +260,7 @@ async def _undo(
     if any(values[name] != value for name, value in stored["after"].items()):
         raise Conflict("task_changed_since", N_("It has been changed since."))
     wanted, missing = values | stored["before"], dict(stored["before"])
-    for _attempt in ("values", "what the move has changed"):  # it may assign the task
+    for _attempt in range(2):  # a move may assign the task, which is undone by a second update
         detail = await update_task(session, user, board, task_id, TaskUpdate.parse(missing))
         values = _read_values(detail)
         missing = {name: value for name, value in wanted.items() if values[name] != value}
@@ -294,7 +294,7 @@ async def restore_tasks(
     )
     last_first = in_trash.order_by(DeletedTask.deleted_at.desc(), DeletedTask.id.desc())
     found = list(await session.scalars(last_first))
-    missing = [id for id in task_ids if id not in found]
+    missing = {*task_ids}.difference(found)
     restored = await _limit_restored(session, board, found[:TASKS_AT_ONCE])
     await keep_references(session, board, restored)
     task_events: list[TaskEvent] = []
@@ -304,7 +304,8 @@ async def restore_tasks(
 
     results = await _apply_to_each(session, [*restored, *missing], restore)
     await publish_events(session, actor, board, task_events)
-    return sorted(results, key=lambda one: task_ids.index(one.task_id))
+    by_id = {one.task_id: one for one in results}
+    return [by_id[id] for id in dict.fromkeys(task_ids) if id in by_id]
 
 
 async def _limit_restored(
