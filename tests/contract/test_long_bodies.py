@@ -30,7 +30,7 @@ def number_keys(values: Sequence[str]) -> str:
             "unknown_custom_fields",
         ),
         ("tasks", f'{{"title": [{NUMBERS}0]}}', "Input should be a valid string"),
-        ("tasks", f'{{"title": [{TOO_MANY}0]}}', "These are too many values"),
+        ("tasks", f'{{"title": [{TOO_MANY}0]}}', "There are too many values"),
         (
             "decisions",
             f'{{"ids": ["{ID}"], "status": "approved",'

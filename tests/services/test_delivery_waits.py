@@ -175,5 +175,5 @@ async def test_undelivered_or_unconfirmed_messages_expire_after_seven_days(
     async with delivery.transaction() as session:
         assert await messages.expire_undelivered(session) == 2
     first, second = await delivery.wait_for_states(FAILED, FAILED)
-    assert first.last_error == "Nobody could find out for 7 days what has become of it."
+    assert first.last_error == "Its delivery could not be confirmed for 7 days."
     assert second.last_error == "It could not be delivered for 7 days."

@@ -197,7 +197,7 @@ async def test_the_same_id_with_another_content_is_another_request(
     )
     async with harness.run_worker():
         found = await harness.wait_for(lambda: harness.requests_in(LOST, WAITING))
-    assert found[0].error.startswith("The gateway asks something else")  # delivered or listed first
+    assert found[0].error.startswith("The gateway now uses the")  # delivered or listed first
     assert (found[1].command, found[1].answer) == ("rm -rf /", None)
     assert harness.fake.approvals["a-1"]["status"] == "pending"
 

@@ -464,7 +464,7 @@ class TestEdits:
     async def test_other_clients_know_no_edits(self, session, world) -> None:
         held = await ask(session, world.worker, prepare(client=CodingClient.CODEX))
         assert isinstance(held, HeldCall)
-        with pytest.raises(Conflict, match="knows no edited inputs"):
+        with pytest.raises(Conflict, match="does not support edited inputs"):
             await self.edit(session, world, held, "ls")
 
     async def test_an_edited_input_has_the_limits_of_others(self, session, world) -> None:

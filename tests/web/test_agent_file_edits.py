@@ -191,7 +191,7 @@ async def test_a_lost_response_is_repaired_by_saving_again(
     ("wrong", "sentence"),
     [
         ({"content": "x" * 100_001}, "At most 100,000 characters."),
-        ({"content": "a\0b"}, "There is a character in it that cannot be stored."),
+        ({"content": "a\0b"}, "It contains a character that cannot be stored."),
         ({"version": "v" * 65}, ""),
     ],
 )

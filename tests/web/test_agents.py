@@ -167,7 +167,7 @@ async def test_an_invalid_filter_filters_nothing(alice) -> None:
         ({"every": "soon"}, 422, "Enter an interval such as 30s, 10m or 1h."),
         ({"board_id": "x"}, 422, "Choose one of those that are offered."),
         ({"client": "x"}, 422, "Choose one of those that are offered."),
-        ({"role": "R\0"}, 422, "There is a character in it that cannot be stored."),
+        ({"role": "R\0"}, 422, "It contains a character that cannot be stored."),
         ({"first_task": "T" * 201}, 422, "At most 200 characters."),
     ],
 )

@@ -151,7 +151,7 @@ async def test_ongoing_work_is_not_asked_for_an_objective(alice, transaction) ->
     [
         ({"name": ""}, "Enter a name."),
         ({"name": "N" * 201}, "At most 200 characters."),
-        ({"description": "a\0b"}, "There is a character in it that cannot be stored."),
+        ({"description": "a\0b"}, "It contains a character that cannot be stored."),
         ({"objective": "O" * 20_001}, "At most 20,000 characters."),
     ],
 )

@@ -118,7 +118,7 @@ async def test_an_unknown_link_is_invalid(anonymous, link) -> None:
         ({"name": "  "}, "Enter your name."),
         ({"name": "M" * 201}, "At most 200 characters."),
         ({"email": "not an address"}, "This is not an e-mail address."),
-        ({"email": "a\0b@example.com"}, "There is a character in it that cannot be stored."),
+        ({"email": "a\0b@example.com"}, "It contains a character that cannot be stored."),
         ({"password": "short"}, "A password has at least 10 characters."),
     ],
 )

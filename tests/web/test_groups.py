@@ -159,7 +159,7 @@ async def test_an_admin_creates_a_group_with_boards(
     [
         ({"name": ""}, "Enter a name."),
         ({"name": "N" * 201}, "At most 200 characters."),
-        ({"description": "a\0b"}, "There is a character in it that cannot be stored."),
+        ({"description": "a\0b"}, "It contains a character that cannot be stored."),
         ({"description": "D" * 20_001}, "20,000"),
         ({"board_ids": ["x"]}, "Choose one of those that are offered."),
         ({"shown_board_ids": ["x"]}, "Choose one of those that are offered."),

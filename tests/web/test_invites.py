@@ -180,7 +180,7 @@ async def test_without_a_token_there_is_no_invite(anonymous, invited, token, sta
     [
         ({"name": "  "}, "Enter your name."),
         ({"name": "M" * 201}, "At most 200 characters."),
-        ({"name": "a\0b"}, "There is a character in it that cannot be stored."),
+        ({"name": "a\0b"}, "It contains a character that cannot be stored."),
         ({"password": "short"}, "A password has at least 10 characters."),
     ],
 )

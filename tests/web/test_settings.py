@@ -125,7 +125,7 @@ async def test_the_agent_context_is_saved_separately(alice, in_the_database) -> 
         ({"timezone": "Europe/Nowhere"}, "Choose one from the list, like Europe/Berlin."),
         ({"timezone": "../etc/passwd"}, "Choose one from the list, like Europe/Berlin."),
         ({"pronouns": "p" * 201}, "At most 200 characters."),
-        ({"preferred_name": "a\0"}, "There is a character in it that cannot be stored."),
+        ({"preferred_name": "a\0"}, "It contains a character that cannot be stored."),
         ({"section": "known", "notes": "n" * 20_001}, "At most 20,000 characters."),
     ],
 )
