@@ -28,7 +28,7 @@ class ResponseFrame:
     error: GatewayError | None = None
 
     def result(self) -> Any:
-        """Return the result, which can be null (W-44). Raises GatewayError."""
+        """Return the result, which can be null. Raises GatewayError."""
         if self.error is not None:
             raise self.error
         return self.payload

@@ -74,7 +74,7 @@ async def message_lead(
 ) -> tuple[Agent, bool]:
     """Send a message to the lead of a locked board. Return the lead, and whether it was created.
 
-    An existing lead is not changed (W-38), but if it was never provisioned on its
+    An existing lead is not changed, but if it was never provisioned on its
     gateway, provisioning starts again.
     """
     _check_is_gateway_main(main)
@@ -104,8 +104,7 @@ async def broadcast_to_leads(
 ) -> Sequence[tuple[Board, Agent | None]]:
     """Send a message to the leads of all or some boards of a gateway, newest board first.
 
-    Returns the boards with their leads. Boards of other gateways are ignored. No lead is created
-    (W-38).
+    Returns the boards with their leads. Boards of other gateways are ignored. No lead is created.
     """
     _check_is_gateway_main(main)
     served_ids = boards.readable_board_ids_query(main, main.organization_id)

@@ -63,7 +63,7 @@ STEP_TIMEOUTS: Mapping[ProvisioningStep, timedelta] = {
     # A gateway may postpone changes of its config by a minute.
     ProvisioningStep.HEARTBEAT: timedelta(seconds=180),
     ProvisioningStep.SCRATCH: timedelta(seconds=120),
-    # A first turn may take minutes (W-29).
+    # A first turn may take minutes.
     ProvisioningStep.CHECK_IN: timedelta(seconds=180),
     ProvisioningStep.REMOVE: timedelta(seconds=120),
 }

@@ -111,7 +111,7 @@ async def load_group_snapshot(
 ) -> GroupSnapshot:
     """Return the boards of a group, each with its most urgent tasks, in one statement.
 
-    Users get the boards that they may read; agents get all boards of their group (S8).
+    Users get the boards that they may read; agents get all boards of their group.
     """
     if group_id is None:
         return GroupSnapshot(None, [])

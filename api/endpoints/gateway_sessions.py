@@ -1,6 +1,6 @@
 """Sessions of a gateway and their history.
 
-No transaction is open during calls to a gateway, and reading changes nothing there (W-52).
+No transaction is open during calls to a gateway, and reading changes nothing there.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Receive requests to webhooks: store the payload once, and tell the agent that handles it.
 
 Everything happens in one transaction, so a request that was answered with 202 is stored, and its
-message waits in the outbox (W-18). If payloads arrive faster than the agent should get messages,
+message waits in the outbox. If payloads arrive faster than the agent should get messages,
 they are queued with their webhook, and the worker sends several in one message.
 docs/decisions/rate-limits.md gives the reasons.
 """
@@ -76,7 +76,7 @@ from services.board_webhooks.requests import (
 )
 from services.messages import templates
 
-PREVIEW_LENGTH = 4_000  # characters of a payload in a message and a note (W-17)
+PREVIEW_LENGTH = 4_000  # characters of a payload in a message and a note
 
 LONG_BODY = 100_000  # bytes; longer ones are decoded in a thread: a megabyte takes up to 100 ms
 REJECTION_INTERVAL = timedelta(minutes=1)

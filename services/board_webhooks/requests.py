@@ -35,7 +35,7 @@ STORED_HEADERS = (
     *("x-forgejo-event", "x-forgejo-event-type", "x-gitea-event", "x-gitea-event-type"),
     *("x-gogs-event", "x-webhook-event", "x-event-type", "x-event-id"),
 )
-"""The headers that are kept with a payload. All others may be secrets (W-17)."""
+"""The headers that are kept with a payload. All others may be secrets."""
 
 
 @dataclass(frozen=True)

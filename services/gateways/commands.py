@@ -1,6 +1,6 @@
 """Commands on gateways, and the leases of the processes that connect to them.
 
-Nothing here uses the network: probes are separate (W-46).
+Nothing here uses the network: probes are separate.
 """
 
 import re

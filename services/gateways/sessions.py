@@ -1,6 +1,6 @@
 """Sessions of a gateway: list, read, send a message, and find the agent of ours in each.
 
-The calls use no transaction, because gateways may respond slowly. Reading changes nothing (W-52).
+The calls use no transaction, because gateways may respond slowly. Reading changes nothing.
 Tokens in sessions are masked, also if an agent has printed its own: others could act as the agent.
 """
 
@@ -107,7 +107,7 @@ async def send_chat_message(
 ) -> None:
     """Send a message into a session, which starts a turn of its agent.
 
-    The gateway accepts each idempotency key once, so repeated calls send one message (W-43). Of its
+    The gateway accepts each idempotency key once, so repeated calls send one message. Of its
     commands only COMMANDS are obeyed: others approve, or change what the agent may do.
     Raises NotFound and GatewayError.
     """

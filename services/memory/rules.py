@@ -30,7 +30,7 @@ def parse_command(content: str) -> str | None:
 
 
 def check_may_command(actor: Actor) -> None:
-    """Raise Forbidden unless the actor is a user or the board's lead (S14)."""
+    """Raise Forbidden unless the actor is a user or the board's lead."""
     if isinstance(actor, Agent) and not actor.is_board_lead:
         commands = " or ".join(CHAT_COMMANDS)
         raise Forbidden(

@@ -147,8 +147,7 @@ async def switch_organization(
 ) -> Organization:
     """Set the organization that the user works in. Raises NotFound unless they belong to it.
 
-    There is no difference between another's organization and one that never existed
-    (S24).
+    There is no difference between another's organization and one that never existed.
     """
     locked = await lock_user(session, user)
     for organization in await _list_organizations(session, locked):

@@ -262,8 +262,8 @@ async def accept_invite(
 
     `audit_records` of the same command are added with the event.
 
-    An existing member keeps all rights. Of two concurrent calls the second finds the token used
-    (R10). Raises NotFound, and Forbidden if the invitation is for another address.
+    An existing member keeps all rights. Of two concurrent calls the second finds the token used.
+    Raises NotFound, and Forbidden if the invitation is for another address.
     """
     found = None
     if is_storable(token):
@@ -278,7 +278,7 @@ async def accept_invite(
 
 
 async def accept_oldest_invite(session: AsyncSession, user: User) -> MemberDetail | None:
-    """Accept the oldest invitation for the user's address, if it is verified (S10).
+    """Accept the oldest invitation for the user's address, if it is verified.
 
     An address that is not verified gives access to nothing.
     """

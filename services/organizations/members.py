@@ -71,7 +71,7 @@ async def lock_member(session: AsyncSession, by: Member, member_id: UUID) -> Loc
     """Lock a member and the organization until the commit, for an admin.
 
     The user and the boards of their tasks are locked before the organization, as everywhere. The
-    admin's role is read again after the lock (R8). Raises NotFound and Forbidden.
+    admin's role is read again after the lock. Raises NotFound and Forbidden.
     """
     locked = await _lock_member(session, by, member_id)
     require_admin(locked.by)

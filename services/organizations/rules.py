@@ -57,7 +57,7 @@ def check_may_manage_role(acting: Member, role: Role) -> None:
 
 
 def check_may_grant_role(acting: Member, role: Role) -> None:
-    """Raise Forbidden if the acting member grants a role above their own (S6).
+    """Raise Forbidden if the acting member grants a role above their own.
 
     In organizations where only owners appoint admins, also if an admin appoints one.
     """
@@ -97,7 +97,7 @@ def check_removal(acting: Member, member: Member) -> None:
 def check_name_is_free(name: str, others: Iterable[Organization]) -> None:
     """Raise Conflict if the user already belongs to an organization of this name.
 
-    Names of other organizations are not compared, so that nobody learns about them (S24).
+    Names of other organizations are not compared, so that nobody learns about them.
     """
     if any(other.name.casefold() == name.casefold() for other in others):
         reason = N_("You already belong to an organization of this name.")

@@ -134,7 +134,7 @@ def has_checked_in(agent: Agent) -> bool:
 def retry_wake_or_fail(agent: Agent, moment: datetime) -> Transition:
     """Wake an agent again that did not check in in time, or fail after MAX_WAKES attempts.
 
-    Its token and session stay: a turn that is about to check in must not be aborted (W-29).
+    Its token and session stay: a turn that is about to check in must not be aborted.
     """
     if agent.wake_attempts < MAX_WAKES:
         return Transition(start_step(ProvisioningStep.WAKE, moment))
