@@ -5,6 +5,7 @@ Messages to agents through a gateway are tested with the gateways.
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -34,6 +35,18 @@ async def test_a_blocked_task_is_created_unassigned_in_the_inbox(
     second = await create_task(alice, path, depends_on_task_ids=[first["id"]])
     assert second["is_blocked"] is True
     assert second["blocked_by_task_ids"] == second["depends_on_task_ids"] == [first["id"]]
+
+
+async def test_a_done_task_is_not_blocked_by_a_reopened_dependency(
+    alice: Client, path: str, transaction: TransactionFactory
+) -> None:
+    first = await create_task(alice, path)
+    second = await create_task(alice, path, depends_on_task_ids=[first["id"]])
+    async with transaction() as session:
+        (await session.get_one(Task, UUID(second["id"]))).status = Status.DONE
+    found = (await alice.get(f"{path}/{second['id']}")).json()
+    assert (found["is_blocked"], found["blocked_by_task_ids"]) == (False, [])
+    assert found["depends_on_task_ids"] == [first["id"]]
 
 
 async def test_dependencies_must_exist_and_form_no_cycle(alice: Client, path: str) -> None:

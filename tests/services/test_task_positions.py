@@ -42,6 +42,12 @@ async def test_a_task_is_put_between_others_and_at_both_ends(session, world) -> 
     assert await place(session, world, made["b"], before=made["c"], after=made["a"]) == "dabc"
 
 
+async def test_a_place_in_a_long_column_is_beside_the_named_task(session, world) -> None:
+    made = await add_column(session, world, "abcdefgh")
+    assert await place(session, world, made["h"], before=made["g"]) == "abcdefhg"
+    assert await place(session, world, made["a"], after=made["b"]) == "bacdefhg"
+
+
 async def test_an_order_is_an_event_and_no_new_version(session, world) -> None:
     made = await add_column(session, world, "ab")
     version, updated_at = made["b"].version, made["b"].updated_at

@@ -80,6 +80,14 @@ async def test_watchers_are_told_of_comments_and_moves_in_one_notification(sessi
     ]
 
 
+async def test_watchers_are_told_of_a_move_without_a_comment(session, world) -> None:
+    task = await create(session, world, world.alice)
+    await change(session, world, world.bob, task, status="in_progress")
+    [told] = await session.scalars(select(Notification))
+    assert (told.user_id, told.kind) == (world.alice.id, Kind.TASK_CHANGED)
+    assert told.data["status"] == "in_progress"
+
+
 async def test_a_mention_in_a_comment_tells_once(session, world) -> None:
     task = await create(session, world, world.alice)
     await comment(session, world, world.worker, task, "@Bob and @bob, and @Alice: it is done.")
