@@ -1,10 +1,13 @@
 """The pages of a user learn that the notifications of this user have changed, and no others."""
 
+from functools import partial
+
 import pytest
 
-from models import NotificationKind
+from core.db.listen import PostgresListener
+from models import NotificationKind, new_id
 from services import notifications, tags
-from services.notifications import NewNotification
+from services.notifications import NewNotification, NotificationStreams
 from tests.support.page_stream import open_page, server_url
 
 __all__ = ["server_url"]
@@ -52,3 +55,16 @@ async def test_a_page_that_has_missed_events_reads_its_notifications(
         assert page.names.empty()
     async with open_page(url, world.bob, **{"Last-Event-ID": "0"}) as page:
         await page.wait_for("notifications")
+
+
+def test_pages_read_their_notifications_after_an_interruption() -> None:
+    listener = PostgresListener()
+    streams = NotificationStreams(listener)
+    woken: list[str] = []
+    pages = [
+        streams.join(new_id(), partial(woken.append, name), may_have_missed=False)
+        for name in ("one", "other")
+    ]
+    listener.report_missed_notification()
+    assert woken == ["one", "other"]
+    assert all(page.has_change for page in pages)

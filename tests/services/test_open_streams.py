@@ -141,6 +141,16 @@ async def test_a_notification_wakes_the_streams_of_that_actor_only(
     assert streams.woken == [1, 1, 0]
 
 
+async def test_an_interruption_wakes_all_streams(
+    streams: Streams, listener: PostgresListener
+) -> None:
+    """An idle stream of somebody who lost access meanwhile ends at once."""
+    for key in (1, 2):
+        await streams.open(CountingSource(), key).get(0)
+    listener.report_missed_notification()
+    assert streams.woken == [1, 1]
+
+
 async def test_an_interruption_compares_all_rights_in_one_statement(
     streams: Streams,
     listener: PostgresListener,
