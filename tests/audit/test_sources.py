@@ -419,6 +419,25 @@ async def test_tokens_and_sessions_are_recorded(
     assert all(record.address for record in records)
 
 
+async def test_tokens_that_are_revoked_together_are_recorded(
+    browsers: Browsers, transaction: TransactionFactory, world: World
+) -> None:
+    async with transaction() as session:
+        made = [
+            (
+                await identity.create_api_token(
+                    session, world.alice, identity.ApiTokenCreate(name=name)
+                )
+            )[0]
+            for name in ("figures", "script of the night")
+        ]
+    ids = {"ids": [str(token.id) for token in made]}
+    await browsers(world.alice).post("/settings/tokens/endings", data=ids)
+    revoked = await list_records(transaction, action="token.revoked")
+    assert {one.object_id for one in revoked} == {token.prefix for token in made}
+    assert {one.actor_name for one in revoked} == {"Alice"}
+
+
 async def test_another_name_is_recorded_and_has_no_invisible_characters(
     alice: Client, transaction: TransactionFactory, world: World
 ) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.security.secrets import generate_token
 from core.text import is_storable
 from openclaw import ErrorKind, GatewayError, Hello, get_error_hint, get_error_values
 from openclaw.capabilities import MIN_VERSION
@@ -44,10 +45,11 @@ def test_error_messages_of_gateways_are_storable() -> None:
     assert is_storable(GatewayError(ErrorKind.REJECTED, "\0").message)
 
 
-def test_our_tokens_are_masked_in_error_messages() -> None:
-    message = "Exec denied: curl -H mc_agent_abcdefgh"
+@pytest.mark.parametrize("kind", ["agent", "user", "browser", "invite", "password", "first"])
+def test_our_tokens_are_masked_in_error_messages(kind: str) -> None:
+    message = f"Exec denied: curl -H {generate_token(kind)}"
     error = parse_error({"code": "INVALID_REQUEST", "message": message})
-    assert str(error) == error.message == "Exec denied: curl -H mc_agent_***"
+    assert str(error) == error.message == f"Exec denied: curl -H mc_{kind}_***"
     long_message = "x" * (MAX_MESSAGE_LENGTH - 12) + " mc_agent_abcdefgh"
     assert "abc" not in GatewayError(ErrorKind.REJECTED, long_message).message
 

@@ -14,7 +14,7 @@ from core.clock import now
 from core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized
 from core.paging import Paging
 from core.security.secrets import hash_token
-from models import Agent, AgentToken, Board, EventType, Status
+from models import Agent, AgentToken, Board, DesiredState, EventType, Status
 from services import agents
 from services.agents import AgentCreate, AgentUpdate
 from services.agents.commands import build_changed_values
@@ -210,8 +210,15 @@ class TestTokens:
         assert (event.type, event.agent_id) == (EventType.AGENT_TOKEN_ISSUED, world.worker.id)
         assert new not in str(event.data)
 
-    async def test_an_old_token_can_end_at_once(self, session, world):
-        await agents.issue_token(session, world.alice_member, world.worker.id, ends_old=True)
+    @pytest.mark.parametrize("desired_state", [None, DesiredState.RUNNING])
+    async def test_an_old_token_can_end_at_once(self, session, world, desired_state):
+        """Also that of an agent on a gateway, which gets the new one in its files."""
+        on_gateway = update(Agent).where(Agent.id == world.worker.id)
+        await session.execute(on_gateway.values(desired_state=desired_state))
+        _, new = await agents.issue_token(
+            session, world.alice_member, world.worker.id, ends_old=True
+        )
+        assert (new is None) is (desired_state is not None)
         with pytest.raises(Unauthorized, match="ended or replaced"):
             await authenticate_agent(session, token_secret(world.worker))
 
