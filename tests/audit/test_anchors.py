@@ -185,6 +185,19 @@ async def test_recent_records_are_not_dropped(
     assert not file.exists()
 
 
+async def test_the_records_of_the_day_itself_are_kept(
+    isolated_settings: Settings,
+    isolated_transaction: TransactionFactory,
+    chain: UUID,
+    tmp_path: Path,
+) -> None:
+    [oldest, *_] = await list_records(isolated_transaction, organization_id=chain)
+    day, file = oldest.at.date(), tmp_path / "old.jsonl"
+    with pytest.raises(CommandError, match="no records from before that day"):
+        await drop(isolated_settings, chain, file, day)
+    assert await drop(isolated_settings, chain, file, day + timedelta(days=1)) == 0
+
+
 def test_the_command_requires_an_export(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         audit_command.main(["drop", "installation", "--before", "2026-01-31"])

@@ -28,3 +28,18 @@ def test_all_agents_are_stopped_and_resumed(installation: Installation) -> None:
         assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "No agents were stopped.")
         unknown = run_cli("stop-agents", "--organization", "Nobody", data=data)
         assert (unknown.returncode, unknown.stderr) == (1, "There is no such organization.\n")
+
+
+def test_one_organization_is_stopped_and_resumed_by_its_name(installation: Installation) -> None:
+    with closing(sign_up_owner(installation)) as owner:
+        owner.post("/welcome/organization", data={"name": "Tern"})
+        owner.post("/organizations", data={"name": "Heron"})
+        by_name, data = ("--organization", "Heron"), installation.data_dir
+
+        def run(*words: str) -> str:
+            return run_cli(*words, data=data).stdout.splitlines()[-1]
+
+        assert run("stop-agents", *by_name) == "All agents are stopped: Heron"
+        assert run("stop-agents") == "All agents are stopped: Tern, Heron"
+        assert run("resume-agents", *by_name) == "Agents are resumed: Heron"
+        assert run("resume-agents") == "Agents are resumed: Tern"
