@@ -248,6 +248,19 @@ async def test_an_invalid_form_keeps_what_it_was_based_on(alice, task_path, task
     assert (await alice.post(f"{task_path}/changes", data=again)).status_code == 409
 
 
+async def test_a_change_before_an_invalid_form_conflicts_when_it_is_fixed(
+    alice, task_path, transaction, task, change
+) -> None:
+    form = form_of((await alice.get(task_path)).text, "description")
+    await change(description="Theirs")
+    sent = form | {"title": "x" * 501, "description": TEXT}
+    invalid = await alice.post(f"{task_path}/changes", data=sent)
+    assert invalid.status_code == 422
+    fixed = form_of(invalid.text, "description") | {"title": task.title, "description": "Mine"}
+    assert (await alice.post(f"{task_path}/changes", data=fixed)).status_code == 409
+    assert (await stored(transaction, task)).description == "Theirs"
+
+
 async def test_long_texts_are_shown_side_by_side_without_marks(
     alice, task_path, task, change
 ) -> None:

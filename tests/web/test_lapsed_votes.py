@@ -7,7 +7,15 @@ import pytest
 from sqlalchemy import delete, update
 
 from core.clock import now
-from models import Approval, ApprovalStatus, BoardAccess, Member, PolicyEffect, PolicyVerdict
+from models import (
+    Approval,
+    ApprovalStatus,
+    BoardAccess,
+    Member,
+    PolicyEffect,
+    PolicyVerdict,
+    Task,
+)
 from services import approvals, identity
 from tests.support.approval_pages import HTMX, approving, ask, checkbox, stored
 
@@ -95,6 +103,19 @@ async def test_the_last_step_is_not_offered_to_who_becomes_the_first(
     assert 'value="completed"' not in (await alice.get(f"/approvals/{approval.id}")).text
     await approve(alice, approval, status="completed")
     assert (await stored(transaction, approval)).decided_status is None
+
+
+async def test_the_last_step_is_not_offered_after_a_change(alice, bob, ask, transaction) -> None:
+    """Two people have to approve what there is now."""
+    approval = await ask("First", policy_verdict=TWO)
+    await approve(bob, approval)
+    is_last = ('value="completed"', "task stays open")
+    for page in await read_pages(alice, approval):
+        assert all(text in page for text in is_last)
+    async with transaction() as session:
+        (await session.get_one(Task, approval.task_id)).description = "Changed"
+    for page in await read_pages(alice, approval):
+        assert not any(text in page for text in is_last)
 
 
 @pytest.mark.parametrize("status", ["approved", "rejected"])

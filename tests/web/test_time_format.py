@@ -59,6 +59,16 @@ def test_a_deadline_shows_the_remaining_days(left, words, over) -> None:
     assert time_format.is_overdue(NOON + left) is over
 
 
+@pytest.mark.parametrize(
+    ("day", "words"), [(22, "1 day over"), (23, "Today"), (24, "25 Nov")], ids=str
+)
+def test_a_deadline_is_on_the_day_of_the_reader(in_stockholm, day, words) -> None:
+    """It is half past midnight in Stockholm, and the day before in UTC."""
+    deadline = datetime(2026, 11, day, 23, 30, tzinfo=UTC)
+    assert time_format.format_deadline(deadline) == words
+    assert time_format.is_overdue(deadline) is ("over" in words)
+
+
 def test_a_done_task_is_never_overdue() -> None:
     assert time_format.format_deadline(NOON - timedelta(days=2), done=True) == "22 Nov"
 
