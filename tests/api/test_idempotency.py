@@ -52,6 +52,7 @@ async def test_a_repeated_request_does_nothing_and_has_the_same_response(
     assert again.status_code == first.status_code
     assert again.content == first.content
     assert again.headers["Content-Type"] == first.headers["Content-Type"]
+    assert again.headers["ETag"] == first.headers["ETag"]
     assert again.headers["X-Request-Id"] != first.headers["X-Request-Id"]
     assert await count_tasks(transaction, Task) == 1
 

@@ -149,6 +149,17 @@ async def test_a_pause_whose_author_is_gone_is_refused_as_well(
     assert answer.json()["detail"]["paused_by"] == "a former member"
 
 
+async def test_a_lead_does_not_end_a_pause_whose_author_is_gone(
+    lead: Client, world: World, transaction: TransactionFactory
+) -> None:
+    async with transaction() as session:
+        paused = update(Board).where(Board.id == world.board.id)
+        await session.execute(paused.values(paused_at=now()))
+    chat = f"/agent/boards/{world.board.id}/memory"
+    answer = await lead.post(chat, json={"content": "/resume", "tags": ["chat"]})
+    assert (answer.status_code, answer.json()["code"]) == (403, "pause_of_person")
+
+
 async def test_a_lead_ends_a_pause_of_its_own_and_none_of_a_person(
     alice: Client, lead: Client, worker: Client, world: World, task: Json
 ) -> None:

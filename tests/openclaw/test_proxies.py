@@ -123,6 +123,7 @@ async def test_a_private_address_shows_the_setting_that_allows_it() -> None:
     check = await find_fault(f"ws://{PRIVATE}:18789")
     assert (check.name, check.code) == ("address", "address_forbidden")
     assert check.command == f"GATEWAY_ALLOW_PRIVATE=127.0.0.0/8,::1/128,{PRIVATE}"
+    assert check.sentence == f"{PRIVATE} is in a private network that is not allowed."
     policy = AddressPolicy((), is_public_only=True)
     check = await find_fault(GatewayTarget(f"ws://{PRIVATE}", address_policy=policy))
     assert check.command == "GATEWAY_PRIVATE_FOR_ALL=true"

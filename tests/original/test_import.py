@@ -422,6 +422,26 @@ async def test_a_later_import_of_another_organization_finds_its_accounts(
     assert ids <= {row["id"] for row in await original.fetch("select id from users")}
 
 
+async def test_a_task_of_an_agent_of_another_board_is_imported_unassigned(
+    isolated_transaction: TransactionFactory,
+    isolated_settings: Settings,
+    original_url: str,
+    original: asyncpg.Connection,
+) -> None:
+    id = await original.fetchval(
+        "update tasks set assigned_agent_id = agents.id from agents, boards as own, boards as other"
+        " where tasks.id = (select id from tasks order by id limit 1) and own.id = tasks.board_id"
+        " and other.organization_id = own.organization_id and other.id <> own.id"
+        " and agents.board_id = other.id returning tasks.id"
+    )
+    assert id
+    report = await run_import(isolated_transaction, original_url, isolated_settings)
+    async with isolated_transaction() as session:
+        assert (await session.get_one(Task, id)).assigned_agent_id is None
+    reason = "assigned_agent_id: an agent that is not on the board is left out"
+    assert str(id) in str(report.changes["tasks", reason])
+
+
 async def test_nobody_is_notified_of_what_waits_for_long(
     isolated_transaction: TransactionFactory,
     isolated_settings: Settings,
