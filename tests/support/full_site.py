@@ -97,7 +97,7 @@ class CheckedPage:
         """Open an address, check the page in all sizes, and return its HTTP status.
 
         The accessibility, which takes most of the time, is checked in one of the appearances, and
-        in all of them in a complete run.
+        in all of them in a complete run. Without one on a tablet, the page is not shown on it.
 
         It is loaded once: no script asks for the width of the window while the page loads. Of the
         elements that the selector `repeated` matches, those that are made like one before are
@@ -116,9 +116,11 @@ class CheckedPage:
             await self.page.evaluate(REMOVE_REPEATED, repeated)
         self.shown.clear()
         for size in SIZES:
+            themes = [theme for one, theme in appearances if one == size]
+            if size == TABLET and not themes:
+                continue
             if self.page.viewport_size != size:
                 await self.page.set_viewport_size(size)
-            themes = [theme for one, theme in appearances if one == size]
             await self.check(response.status, themes)
         self.is_layout_checked = True
         return response.status
