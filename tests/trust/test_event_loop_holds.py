@@ -28,6 +28,7 @@ from tests.support.page_routes import PARAMETER, build_address, list_page_addres
 from tests.support.people_rows import cookie_secret, token_secret
 from tests.support.skill_rows import PACK_ID, SKILL_ID
 from tests.support.stored_world import store_world
+from tests.support.tiers import IS_COMPLETE_RUN
 from tests.support.worst_content import build_payload, build_text, store_worst_objects
 from web.auth.viewer import SESSION_COOKIE
 
@@ -172,10 +173,12 @@ def test_no_read_or_stream_of_the_api_holds_the_event_loop(site: WorstSite) -> N
 def test_no_large_or_hostile_body_holds_the_event_loop(site: WorstSite) -> None:
     """Bodies of up to 2 MB for each model of the API and for each form, some with many headers.
 
-    All forms have the same parsers, so only some get the bodies that are hostile for these.
+    All forms have the same parsers, so only some get the bodies that are hostile for these, and
+    all models have the same parser of JSON, so every second one gets a body in each run.
     """
     requests: list[WorstRequest] = []
-    for number, operation in enumerate(OPERATIONS_BY_BODY):
+    operations = [*enumerate(OPERATIONS_BY_BODY)]
+    for number, operation in operations if IS_COMPLETE_RUN else operations[::2]:
         url, headers = PREFIX + build_url(operation, site.objects), site.authorize(operation)
         body = build_hostile_body(operation, number)
         requests.append((operation.method, url, [*headers, JSON], body))
