@@ -4,7 +4,6 @@
 // "previous" the address becomes that of the board as it is shown, for example with filters.
 // Back and Forward between a board and what its drawer has shown change only the drawer.
 window.boardDrawer = (() => {
-  const IN_DRAWER = /^\/(tasks\/[^/]+|feed)$/; // paths below that of the board
   const drawer = () => document.getElementById("drawer");
   let opener, opening; // the link, and the last request that opens the drawer
   const isOpening = () => drawer()?.ariaBusy === "true" && !drawer().hasChildNodes();
@@ -45,12 +44,6 @@ window.boardDrawer = (() => {
     const closer = drawer()?.querySelector("[data-close-drawer]");
     return closer ? addressWithout(closer) : undefined;
   };
-  // The address of the board, if the given one is that of its drawer: a request fails when the reader leaves the page.
-  const boardOf = (address) => {
-    const board = currentBoard(), { pathname } = new URL(address, location.href);
-    const isInDrawer = board && pathname.startsWith(board.path) && IN_DRAWER.test(pathname.slice(board.path.length));
-    return isInDrawer ? board.path + board.search : undefined;
-  };
   // Back and Forward have changed the address already.
   const cancel = () => {
     const board = currentBoard();
@@ -60,7 +53,7 @@ window.boardDrawer = (() => {
   const restore = (path) => {
     const board = currentBoard(), { pathname, search } = new URL(path, location.href);
     if (!board || !pathname.startsWith(board.path)) return false;
-    const rest = pathname.slice(board.path.length), hasDrawer = IN_DRAWER.test(rest);
+    const rest = pathname.slice(board.path.length), hasDrawer = /^\/(tasks\/[^/]+|feed)$/.test(rest);
     if (!hasDrawer && rest) return false;
     if (rest !== "/feed" && search !== board.search) return false; // other filters: the board is loaded
     if (hasDrawer) open(path);
@@ -100,7 +93,7 @@ window.boardDrawer = (() => {
     if (!target.hidden && !isOpening()) return;
     // The board makes room at once. Later, nothing tells the reader why it moves.
     opening = event.detail.ctx;
-    if (opening.push !== "false") pageHistory.save(); // else the address is not that of the page any more
+    pageHistory.save();
     target.hidden = false;
     target.className = "drawer";
     target.ariaBusy = "true";
@@ -114,5 +107,5 @@ window.boardDrawer = (() => {
     const isDrawer = target === "#drawer" || target?.id === "drawer";
     if (isDrawer && request.method === "GET" && sourceElement === opener) drawer()?.focus({ preventScroll: true });
   });
-  return { exists: () => Boolean(drawer()), boardOf, closedAddress, isOpening, open, restore };
+  return { exists: () => Boolean(drawer()), closedAddress, isOpening, open, restore };
 })();

@@ -36,7 +36,7 @@ window.pageHistory = (() => {
       const offset = item && item.getBoundingClientRect().top - edgeOf(scroller);
       return { name: nameOf(scroller), left: scroller.scrollLeft, top: scroller.scrollTop, item: item?.id, offset };
     });
-    const view = { scrolls, focus: focusedItem()?.id, board: boardDrawer.closedAddress() ?? boardDrawer.boardOf(shown) };
+    const view = { scrolls, focus: focusedItem()?.id, board: boardDrawer.closedAddress() };
     const others = (read("views") ?? []).filter(([address]) => address !== shown);
     write("views", [...others, [shown, view]].slice(-MAX_VIEWS));
   };

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, Route, ViewportSize, expect
+from playwright.async_api import Locator, Page, ViewportSize, expect
 
 from tests.browser.test_sign_out import caching_tab, sign_in
 from tests.support.live_site import LiveSite, headline
@@ -150,33 +150,6 @@ async def test_a_reload_shows_the_filtered_board_and_the_drawer_again(
         await page.reload()
         await expect(page.get_by_role("heading", level=1)).to_have_text(title)
         await expect(page.locator("#drawer")).to_have_count(0)
-
-
-async def test_a_reload_before_the_drawer_has_arrived_keeps_the_board(
-    site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]]
-) -> None:
-    task = tasks[3]
-    title = task["title"].strip()
-
-    held: list[Route] = []
-
-    async def keep_first_part(route: Route) -> None:
-        if route.request.resource_type == "document" or held:
-            await route.continue_()
-        else:
-            held.append(route)
-
-    async with site.open_page(f"/boards/{board['id']}", viewport=LOW) as page:
-        await link_of(page, task).click()
-        heading = page.locator("#drawer h2").first
-        await expect(heading).to_have_text(title)
-        await page.route(f"**/tasks/{task['id']}", keep_first_part)
-        await page.reload()
-        await expect(page.locator("#drawer[aria-busy=true]")).to_be_visible()
-        assert held
-        await page.reload()
-        await expect(heading).to_have_text(title)
-        await expect(link_of(page, tasks[4])).to_be_visible()
 
 
 async def check_return_to_drawer(page: Page, task: dict[str, Any]) -> None:
