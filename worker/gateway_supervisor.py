@@ -22,7 +22,7 @@ from core.db.engine import MAX_WORKER_IDLE, TransactionFactory, is_temporary_err
 from core.errors import AppError
 from models import Agent, Gateway
 from openclaw import ConnectionDiagnosis, RetryPolicy
-from services import desired_state, gateways
+from services import audit, desired_state, gateways
 
 DEFAULT_RETRY_POLICY = RetryPolicy(first_delay=1.0, max_delay=7.0)
 AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}  # a renewal is a single statement
@@ -74,6 +74,7 @@ class LeaseTerm:
             await self.wait_certain()
             async with transaction() as session:
                 yield session
+                await audit.insert_records(session)  # locks are waited for before the comparison
                 if self.remaining < self._margin:
                     raise LeaseExpired("the lease of the gateway may have ended meanwhile")
 

@@ -17,16 +17,11 @@ create function record_at_commit(given jsonb) returns void
     language plpgsql
     as $$
     declare
-        -- A savepoint that is rolled back restores it.
-        earlier text := current_setting('mission_control.events', true);
-        collected jsonb := given;
+        -- One line for each call. A savepoint that is rolled back restores it.
+        earlier text := coalesce(current_setting('mission_control.events', true), '');
     begin
-        if earlier <> '' then
-            select jsonb_object_agg(key, earlier::jsonb -> key || value) into collected
-            from jsonb_each(given);
-        end if;
-        perform set_config('mission_control.events', collected::text, true);
-        if coalesce(earlier, '') = '' then
+        perform set_config('mission_control.events', earlier || given::text || E'\\n', true);
+        if earlier = '' then
             insert into public.event_commits (id) values (gen_random_uuid());
         end if;
     end $$;
@@ -37,23 +32,37 @@ create function record_events() returns trigger
     language plpgsql
     as $$
     declare
-        given jsonb := current_setting('mission_control.events');
+        calls jsonb[];
+        records jsonb;
+        events jsonb;
+        origins jsonb;
     begin
+        select array_agg(line::jsonb order by number) into calls
+        from string_to_table(current_setting('mission_control.events'), E'\\n')
+            with ordinality as lines (line, number)
+        where line <> '';
         perform set_config('mission_control.events', '', true);
         delete from public.event_commits where id = new.id;
+        select coalesce(jsonb_agg(one order by number, position), '[]') into records
+        from unnest(calls) with ordinality as given (call, number),
+            jsonb_array_elements(call -> 'audit_records') with ordinality as ones (one, position);
+        select coalesce(jsonb_agg(one order by number, position), '[]') into events
+        from unnest(calls) with ordinality as given (call, number),
+            jsonb_array_elements(call -> 'events') with ordinality as ones (one, position);
+        select coalesce(jsonb_agg(one), '[]') into origins
+        from unnest(calls) as call, jsonb_array_elements(call -> 'origins') as one;
         -- Before the numbers are assigned: so they appear in the order of the commits. The trigger
         -- of the audit takes the same locks.
         perform pg_advisory_xact_lock(
             hashtextextended(coalesce(organization_id, 'installation'), 0)
         ) from (
             select organization_id
-            from jsonb_to_recordset(given -> 'audit_records' || (given -> 'events'))
-                as one (organization_id text)
+            from jsonb_to_recordset(records || events) as one (organization_id text)
             group by organization_id order by organization_id collate "C" nulls first
         ) as chains;
         perform pg_notify('mission_control', organization_id) from (
             select distinct organization_id
-            from jsonb_to_recordset(given -> 'events') as one (organization_id text)
+            from jsonb_to_recordset(events) as one (organization_id text)
         ) as notified;
         insert into public.audit_records (
             id, organization_id, actor_kind, actor_id, actor_name, credential, credential_id,
@@ -62,7 +71,7 @@ create function record_events() returns trigger
         select
             id, organization_id, actor_kind, actor_id, actor_name, credential, credential_id,
             address, action, object_kind, object_id, object_name, cause, event_id, before, after
-        from jsonb_populate_recordset(null::public.audit_records, given -> 'audit_records')
+        from jsonb_populate_recordset(null::public.audit_records, records)
         with ordinality order by organization_id nulls first, ordinality;
         insert into public.activity_events (
             id, type, organization_id, board_id, task_id, approval_id, agent_id, user_id, data,
@@ -71,13 +80,13 @@ create function record_events() returns trigger
         select
             id, type, organization_id, board_id, task_id, approval_id, agent_id, user_id, data,
             clock_timestamp()
-        from jsonb_populate_recordset(null::public.activity_events, given -> 'events')
+        from jsonb_populate_recordset(null::public.activity_events, events)
         with ordinality order by ordinality;
         insert into public.event_origins (
             id, actor_kind, actor_id, actor_name, credential, credential_id, address, cause
         )
         select id, actor_kind, actor_id, actor_name, credential, credential_id, address, cause
-        from jsonb_populate_recordset(null::public.event_origins, given -> 'origins');
+        from jsonb_populate_recordset(null::public.event_origins, origins);
         return null;
     end $$;
 """

@@ -39,8 +39,10 @@ from services.audit.records import (
     build_origin_row,
     delete_expired_chains,
     identify_actor,
+    insert_records,
     list_account_records,
     record_account_changes,
+    record_at_commit,
     record_audit,
     use_credential,
 )

@@ -22,19 +22,11 @@ from core.security.secrets import mask_tokens
 from core.text import replace_unstorable
 from models import Actor, Agent, AuditRecord, Member, User, new_id
 
-COLUMNS = (
-    "id, organization_id, actor_kind, actor_id, actor_name, credential, credential_id, address, "
-    "action, object_kind, object_id, object_name, cause, event_id, before, after"
+_RECORD_AT_COMMIT = Write(
+    select(func.record_at_commit(bindparam("given", type_=JSONB)).label("nothing"))
 )
-
-_INSERT_RECORDS = Write(
-    text(f"""
-    insert into audit_records ({COLUMNS})
-    select {COLUMNS} from jsonb_populate_recordset(null::audit_records, :audit_records)
-    with ordinality order by organization_id nulls first, ordinality
-""").bindparams(bindparam("audit_records", type_=JSONB))  # noqa: S608 - the columns are constants
-)
-"""Inserts rows in order of their chains: a trigger locks each chain, and sets the other columns."""
+_INSERT_NOW = text("set constraints record_events immediate")
+_HAS_RECORDS = "has records"  # in what is known of a session
 
 
 class AuditAction(StrEnum):
@@ -137,14 +129,36 @@ def use_credential(kind: str, id: UUID | str | None = None) -> None:
 
 
 async def record_audit(session: AsyncSession, records: Sequence[NewAuditRecord]) -> None:
-    """Add records in one statement. Call it last in a transaction, like `events.record_events`.
-
-    Until the commit, no other transaction can add records to these chains. A command collects its
-    records and adds them with one call, together with its events if it has any: two calls could
-    lock chains in another order than other transactions, and deadlock with them.
-    """
+    """Add records when the transaction commits, which cannot read them itself."""
     if records:
-        await _INSERT_RECORDS.execute(session, audit_records=build_insert_rows(records))
+        await record_at_commit(session, audit_records=build_insert_rows(records))
+
+
+async def record_at_commit(
+    session: AsyncSession,
+    *,
+    audit_records: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]] = (),
+    origins: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Collect rows, which a deferred trigger of the database inserts at the commit.
+
+    Until then no chain is locked. The trigger locks the chain of the installation first, and then
+    those of the organizations by their ids, before numbers are assigned. Rows are as
+    `build_insert_rows`, `build_origin_row` and `services.events` make them.
+    """
+    given = {"audit_records": audit_records, "events": events, "origins": origins}
+    await _RECORD_AT_COMMIT.execute(session, given=given)
+    session.info[_HAS_RECORDS] = True
+
+
+async def insert_records(session: AsyncSession) -> None:
+    """Insert now what is collected until the commit.
+
+    The commit then waits for no lock. Nothing must be recorded afterwards.
+    """
+    if session.info.pop(_HAS_RECORDS, False):
+        await session.execute(_INSERT_NOW)
 
 
 async def record_account_changes(

@@ -5,12 +5,10 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, Never
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.audit_context import WORKER, get_audit_context
-from core.db.transactions import Write, send_pending_changes
+from core.db.transactions import send_pending_changes
 from models import (
     Actor,
     Agent,
@@ -27,15 +25,6 @@ from services.audit import AuditObject, NewAuditRecord
 from services.events.texts import TASK_CAUSES
 from services.events.types import EVENT_DEFINITIONS
 from services.hooks import Hook
-
-_RECORD_AT_COMMIT = Write(
-    select(func.record_at_commit(bindparam("given", type_=JSONB)).label("nothing"))
-)
-"""Collects events, audit records and origins, which a deferred trigger inserts at the commit.
-
-Until then no chain is locked. The trigger locks the chain of the installation first, and then those
-of the organizations by their ids, before the numbers (seq) are assigned.
-"""
 
 
 @dataclass(frozen=True)
@@ -126,12 +115,12 @@ async def record_events(
     await send_pending_changes(session)  # which sets the ids of new objects
     rows = [event.to_row() for event in new_events]
     records = [*audit_records, *derive_records(new_events, rows)]
-    given = {
-        "events": rows,
-        "audit_records": audit.build_insert_rows(records),
-        "origins": derive_origins(new_events, rows),
-    }
-    await _RECORD_AT_COMMIT.execute(session, given=given)
+    await audit.record_at_commit(
+        session,
+        events=rows,
+        audit_records=audit.build_insert_rows(records),
+        origins=derive_origins(new_events, rows),
+    )
     await EVENTS_RECORDED.run(session, new_events)
 
 
