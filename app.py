@@ -178,7 +178,11 @@ def build_app(settings: Settings) -> Starlette:
             await closing.enter_async_context(_compile_beside_requests())
             state["mcp_server"] = await closing.enter_async_context(api.mcp.run_server())
             await closing.enter_async_context(state["metrics_folder"].share())
-            yield state
+            try:
+                yield state
+            except GeneratorExit:  # the server was forced to stop: there is no time to close
+                closing.pop_all()
+                raise
 
     return Starlette(
         routes=[

@@ -193,8 +193,14 @@ class MetricsFolder:
         _INFO.labels(VERSION).set(1)
         _MEMORY.labels(process).set_function(read_memory)
         _START_TIME.labels(process).set(time.time())
+        opening = asyncio.create_task(asyncio.to_thread(self._open))
         try:
-            await asyncio.to_thread(self._open)
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with suppress(OSError):
+                await opening  # a thread cannot be cancelled
+            self._close()
+            raise
         except OSError as error:
             log.warning("The metrics cannot be shared with other processes: %s", error)
             yield

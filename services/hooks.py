@@ -21,8 +21,8 @@ class Hook(Generic[Occasion, Result]):
     """A point of a change. `Occasion` says what changes, `Result` what handlers contribute.
 
     Handlers run one after the other, in the session and with the locks of the change. They take
-    locks only in the usual order, and do not commit. Most hooks collect events instead of recording
-    them, because events are recorded last in a transaction. `Never` stands for no results.
+    locks only in the usual order, and do not commit. Most hooks contribute
+    events, which the change records with its own. `Never` stands for no results.
     """
 
     def __init__(self, name: str) -> None:

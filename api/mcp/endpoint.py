@@ -50,10 +50,18 @@ async def run_server() -> AsyncGenerator[ASGIApp]:
     running = asyncio.create_task(run_when_requested())
     try:
         yield handle
-    finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+    except GeneratorExit:  # the server was forced to stop: there is no time to wait
+        raise
+    except BaseException:
+        await _cancel(running)
+        raise
+    await _cancel(running)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 class _AuthenticatedServer:

@@ -273,7 +273,7 @@ async def record_event(session: AsyncSession, agent: Agent, report: SessionEvent
     """Record what a hook reports that asks nothing, and return the session.
 
     It records an event if the session is new or has another state, or if a call has returned that
-    was not allowed: call it last in a transaction.
+    was not allowed.
     """
     before = await _find_state(session, agent, report)
     stored = await record_signal(

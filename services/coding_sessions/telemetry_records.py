@@ -62,7 +62,7 @@ GATED_CLIENTS: Query[tuple[CodingClient]] = Query(
 
 
 async def record_export(session: AsyncSession, agent: Agent, export: Export) -> None:
-    """Record an export of an agent's client. It records events: call it last in a transaction.
+    """Record an export of an agent's client, and its events.
 
     A call that ran although the hook was not asked, or has not allowed it, is an event, once. That
     is only known of clients whose hook has called before: without it there is no gate.

@@ -129,9 +129,9 @@ async def enqueue_messages(
 ) -> list[UUID]:
     """Add messages to the outbox, and record `new_events`, then one event for each message.
 
-    Call it last in a transaction, like `events.record_events`. It uses a single INSERT. Messages to
-    deleted agents, and those whose key the recipient already has, are omitted. An agent that
-    receives too many is held. Returns the ids of the messages that were added.
+    It uses a single INSERT. Messages to deleted agents, and those whose key the recipient already
+    has, are omitted. An agent that receives too many is held. Returns the ids of the messages that
+    were added.
     """
     await send_pending_changes(session)
     by_id = {new_id(): message for message in outgoing}

@@ -14,8 +14,10 @@ import worker.main
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from models import Board, Gateway
+from core.db.transactions import lock_name
+from models import Board, Event, EventType, Gateway
 from openclaw import GatewayClient, GatewayError
+from services.events import record_event
 from services.gateways import GatewayConnector
 from tests.support.fake_gateway import FakeGateway, run_fake_gateway
 from tests.support.gateway_supervisors import (
@@ -26,6 +28,7 @@ from tests.support.gateway_supervisors import (
     run_supervisor,
     wait_for,
 )
+from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.statement_counter import count_all_statements
 from tests.support.world import World
 from worker.gateway_supervisor import GatewaySupervisor, LeaseExpired, LeaseTerm
@@ -133,6 +136,31 @@ async def test_a_transaction_waits_for_a_certain_lease_and_never_outlives_it(
         await rename_board("Too late", 2.0)
     async with isolated_transaction() as session:
         assert set(await session.scalars(select(Board.name))) == {"Confirmed"}
+
+
+async def test_a_transaction_waits_for_the_locks_of_its_events_before_it_compares_its_lease(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """A commit that waits for them could end after the lease."""
+    term = LeaseTerm(margin=3.0)
+    transaction = term.fence(isolated_transaction)
+
+    async def record() -> None:
+        async with transaction() as session:
+            await record_event(
+                session, EventType.BOARD_UPDATED, None, organization_id=isolated_world.tern.id
+            )
+
+    term.renew(9.0)
+    async with isolated_transaction() as other:
+        await lock_name(other, str(isolated_world.tern.id))
+        waiting = asyncio.create_task(record())
+        await wait_for_lock_waiter(isolated_transaction)
+        term.renew(2.0)
+    with pytest.raises(LeaseExpired):
+        await waiting
+    async with isolated_transaction() as session:
+        assert not [*await session.scalars(select(Event))]
 
 
 async def test_a_process_calls_no_gateway_while_its_lease_may_have_ended(
