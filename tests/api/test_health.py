@@ -117,7 +117,7 @@ async def test_a_wrong_call_of_the_driver_is_a_server_error(
     client.headers["Authorization"] = "Bearer mc_user_somebody-or-other-calls-here"
     assert (await client.get("/boards")).status_code == 500
     [record] = [one for one in caplog.records if one.name == "mission_control" and one.exc_info]
-    assert record.getMessage() == "GET /api/v1/boards failed"
+    assert record.getMessage() == "The request GET /api/v1/boards has failed."
 
 
 async def test_a_lost_connection_is_an_outage_and_not_a_server_error(settings: Settings) -> None:

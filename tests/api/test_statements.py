@@ -82,6 +82,8 @@ MORE_WRITES = (
         "POST /skills/marketplace/{skill_id}/uninstall": 15,
         "POST /skills/packs": 11,
         "POST /webhooks": 11,
+        "POST /webhooks/{webhook_id}/replays": 11,
+        "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/replays": 12,
         "PUT /agent/boards/{board_id}/agents/{agent_id}/soul": 11,
         "PUT /agents/{agent_id}/hold": 12,
         "PUT /organizations/me/members/{member_id}/access": 11,

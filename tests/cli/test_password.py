@@ -33,5 +33,5 @@ def test_an_unknown_address_gives_one_sentence(tmp_path: Path) -> None:
     INITIAL_DATABASE.copy_into(tmp_path / "data")
     result = run_cli("password", "nobody@example.com", data=tmp_path / "data")
     assert result.returncode == 1
-    assert result.stderr == "Nobody has the e-mail address nobody@example.com here.\n"
+    assert result.stderr == "No account has the e-mail address nobody@example.com.\n"
     assert "/password" not in result.stdout

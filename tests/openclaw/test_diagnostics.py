@@ -70,7 +70,7 @@ async def test_every_check_is_ok_with_a_working_gateway(gateway: FakeGateway) ->
             "9, and Mission Control uses 4. Update Mission Control.",
         ),
         ({"startup_rejections": 1}, "handshake", None, "starting"),
-        ({"first_frame": "nonsense"}, "handshake", "openclaw gateway status", "no JSON"),
+        ({"first_frame": "nonsense"}, "handshake", "openclaw gateway status", "not JSON"),
         ({"http_response": (404, "")}, "handshake", None, "404"),
         (
             connect_error("CONTROL_UI_ORIGIN_NOT_ALLOWED"),

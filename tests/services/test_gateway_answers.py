@@ -78,7 +78,7 @@ async def test_a_rejected_answer_is_lost_with_a_reason(
     harness.fake.handlers["exec.approval.resolve"] = refuse_decision
     async with harness.run_worker():
         request = await harness.wait_for_request(LOST)
-    assert request.error == "The gateway does not take the answer: not any more"
+    assert request.error == "The gateway does not accept the answer: not any more"
 
 
 async def test_an_answer_is_not_delivered_to_another_content_with_the_same_id(
