@@ -298,6 +298,36 @@ async def test_an_ended_request_shows_its_outcome(
     assert "rm -rf build" in (await bob.get("/approvals?state=gateways")).text
 
 
+@pytest.mark.parametrize(
+    ("stored", "sentence"),
+    [
+        (
+            "It was asked no more before the answer arrived.",
+            "Die Anfrage wurde zurückgezogen, bevor die Antwort ankam.",
+        ),
+        (
+            "The gateway knows nothing of it any more, nor whether the answer arrived.",
+            "Das Gateway kennt diese Anfrage nicht mehr. Ob die Antwort ankam, ist unbekannt.",
+        ),
+        (
+            "The gateway knows nothing of it any more.",
+            "Das Gateway kennt diese Anfrage nicht mehr.",
+        ),
+        (
+            "The gateway asks something else with the same id now.",
+            "Das Gateway verwendet dieselbe ID jetzt für eine andere Anfrage.",
+        ),
+    ],
+)
+async def test_an_error_with_a_former_text_is_translated(
+    bob, ask: Ask, stored: str, sentence: str
+) -> None:
+    gateway_request = await ask(state=RequestState.LOST, ended_at=now(), error=stored)
+    path = f"/approvals/requests/{gateway_request.id}"
+    page = (await bob.get(path, headers={"Accept-Language": "de"})).text
+    assert sentence in page
+
+
 async def test_after_an_approval_the_next_item_can_be_a_gateway_request(
     bob, ask: Ask, world: World, transaction: TransactionFactory
 ) -> None:
