@@ -66,7 +66,7 @@ NOT_FLAT: Mapping[str, str] = {
     ),
     "/dashboard/summary": "reads the row of every agent, 2 ms for 10,000, but computes few states",
     **dict.fromkeys(
-        ("/boards/{id}/crew", "/boards/{id}/pauses"),
+        ("/boards/{id}/agents-panel", "/boards/{id}/pauses"),
         "looks in the rows of all agents for those that are held, 1 ms for 10,000",
     ),
     **dict.fromkeys(

@@ -137,6 +137,8 @@ BOARD_ROUTES = [
             ("/columns", "GET", board_views.show_columns),
             ("/rows", "GET", board_views.show_rows),
             ("/cards/{task_id:uuid}", "GET", board_views.show_card),
+            # Pages that were opened before 1.0.0 ask for /crew. Remove it in 1.1.0.
+            ("/crew", "GET", board_views.show_agents_panel),
             ("/agents-panel", "GET", board_views.show_agents_panel),
             ("/presence", "GET", board_views.show_viewers),
             ("/chat", "GET", chat.show_chat),

@@ -427,6 +427,7 @@ NON_PAGES = {
     "/boards/{board_id:uuid}/columns": "a part",
     "/boards/{board_id:uuid}/rows": "a part",
     "/boards/{board_id:uuid}/agents-panel": "a part",
+    "/boards/{board_id:uuid}/crew": "the former address of a part",
     "/boards/{board_id:uuid}/presence": "a part",
     "/boards/{board_id:uuid}/pauses": "a part",
     "/boards/{board_id:uuid}/chat/news": "a part",

@@ -200,6 +200,13 @@ async def test_the_agents_panel_shows_what_each_agent_does(
     assert f'href="/agents?board={world.board.id}">2 more' in agents_part  # which are idle
 
 
+async def test_the_agents_panel_has_its_former_address(alice, board_path) -> None:
+    paths = [f"{board_path}/{part}" for part in ("crew", "agents-panel")]
+    former, present = [await alice.get(path, headers=HTMX) for path in paths]
+    assert (former.status_code, former.text) == (200, present.text)
+    assert f'hx-get="{board_path}/agents-panel"' in former.text
+
+
 async def test_agents_that_wait_for_the_viewer_come_before_those_that_work(
     alice, rita, board_path, transaction, world, task
 ) -> None:
