@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
+from core.http.request import MAX_BODY_SIZE
 from models import Gateway, GatewaySkill, Message, MessageState, Skill, SkillPack, SkillVersion
 from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.skill_archives import FILES, REPOSITORY, WRITER, make_tar, make_zip
@@ -195,6 +196,43 @@ async def test_a_form_without_a_file_is_rejected(alice) -> None:
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     answer = await alice.post("/skills/packs/uploads", content=b"--x\r\nbroken", headers=kind)
     assert answer.status_code == 422
+
+
+def build_upload(content: bytes, origin: str, form_id: str) -> bytes:
+    """Return the body of a form whose file comes before its hidden fields."""
+    part = b"--x\r\nContent-Disposition: form-data; name="
+    fields = {"form_origin": origin, "form_id": form_id, "pack_name": "Ours"}
+    parts = [part + f'"{name}"\r\n\r\n{text}\r\n'.encode() for name, text in fields.items()]
+    file = b'"archive"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\n'
+    return part + file + content + b"\r\n" + b"".join(parts) + b"--x--\r\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "&form_origin={origin}&form_id={id}&",
+        'name="form_origin"\r\n\r\n{origin}\r\nname="form_id"\r\n\r\n{id}\r\n',
+        '\r\n--y\r\nContent-Disposition: form-data; name="form_origin"\r\n\r\n{origin}\r\n',
+        '--x\r\nContent-Disposition: form-data; name="form_origin"\r\n\r\n{origin}\r\n',
+    ],
+)
+async def test_a_file_does_not_replace_the_hidden_fields_of_its_form(
+    alice, bob, transaction: TransactionFactory, line: str
+) -> None:
+    own, other = [
+        re.findall(r'name="form_origin" value="([^"]*)"', (await client.get(path)).text)[0]
+        for client, path in ((alice, "/skills/packs/new"), (bob, "/boards"))
+    ]
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    for file_origin, form_origin, status in ((other, own, 422), (own, other, 409)):
+        text = b"a" + line.format(origin=file_origin, id="1" * 32).encode()
+        rest = MAX_BODY_SIZE - len(build_upload(b"PK", form_origin, "2" * 32))
+        content = b"PK" + text * (rest // len(text)) + b"a" * (rest % len(text))
+        body = build_upload(content, form_origin, "2" * 32)
+        assert len(body) == MAX_BODY_SIZE
+        answer = await alice.post("/skills/packs/uploads", content=body, headers=kind)
+        assert (answer.status_code, "damaged" in answer.text) == (status, status == 422)
+    assert await list_rows(transaction, SkillPack) == []
 
 
 async def test_a_pack_is_added_edited_and_deleted(alice, transaction: TransactionFactory) -> None:

@@ -65,14 +65,10 @@ UNCHANGED_KEY = "has_form_changed_nothing"  # in the scope, whatever the status 
 Fields = Sequence[tuple[str, str]]
 
 _FORM_TAG = re.compile(r"<form\b(?:\{\{.*?\}\}|\{%.*?%\}|[^>{]|\{(?![{%]))*>", re.DOTALL)
-_ORIGIN = re.compile(
-    rb"(?:^|&)form_origin=([^&]*)"
-    rb'|name="form_origin"\r\n\r\n([^\r\n]*)\r\n'  # of a form with a file
-)
-_FORM_ID = re.compile(
-    rb"(?:^|&)form_id=([0-9a-f]{32})(?:&|$)"
-    rb'|name="form_id"\r\n\r\n([0-9a-f]{32})\r\n'  # of a form with a file
-)
+_FIELDS = {
+    name: re.compile(rf"(?:^|&){name}=([^&]*)".encode()) for name in (ORIGIN_FIELD, ID_FIELD)
+}
+_FORM_ID = re.compile("[0-9a-f]{32}")
 
 form_origin: ContextVar[str] = ContextVar("form_origin", default="")
 """The value of the hidden field in the forms of the current response, or "" without a user."""
@@ -143,7 +139,7 @@ def build_form_origin(request: Request, page: str) -> str:
 
 def read_form_origin(request: Request, body: bytes) -> FormOrigin | None:
     """Return the origin of a submitted form, or None without a valid signature."""
-    text = _find_origin(body)
+    text = _find_field(request, body, ORIGIN_FIELD)
     user, _dot, rest = text.partition(".")
     signature, _dot, page = rest.partition(".")
     expected = _sign_user(request.state.secret_cipher, user)
@@ -153,13 +149,29 @@ def read_form_origin(request: Request, body: bytes) -> FormOrigin | None:
     return FormOrigin(UUID(user), sent_by if sent_by.partition("?")[0] == page else page)
 
 
-def _find_origin(body: bytes) -> str:
-    found = _ORIGIN.search(body)
-    if found is None:
-        return ""
-    if found[2] is not None:
-        return found[2].decode("utf-8", "replace")
-    return unquote_plus(found[1].decode("ascii", "replace"))
+def _find_field(request: Request, body: bytes, name: str) -> str:
+    """Return the value of a hidden field, or "" if the form does not have it.
+
+    A form with a file consists of parts. The boundary is in none of them, so a file that looks like
+    a form, or like another part, is not mistaken for the field.
+    """
+    content_type, boundary = _read_content_type(request)
+    if not content_type.startswith(b"multipart/"):
+        found = _FIELDS[name].search(body)
+        return unquote_plus(found[1].decode("ascii", "replace")) if found else ""
+    head = b'--%b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n' % (boundary, name.encode())
+    if body.startswith(head):
+        rest = body.removeprefix(head)
+    else:
+        _before, _head, rest = body.partition(b"\r\n" + head)
+    value, end, _after = rest.partition(b"\r\n")
+    return value.decode("utf-8", "replace") if end else ""
+
+
+def _read_content_type(request: Request) -> tuple[bytes, bytes]:
+    """Return the content type of a form, and what separates its parts."""
+    content_type, options = parse_options_header(request.headers.get("Content-Type"))
+    return content_type, options.get(b"boundary", b"")
 
 
 def _sign_user(cipher: SecretCipher, user: str) -> str:
@@ -316,12 +328,11 @@ def _identify_form(request: Request, body: bytes) -> IdempotentRequest | None:
 
     The hash of the content is keyed, because some forms contain a password.
     """
-    found = _FORM_ID.search(body)
-    if found is None:
+    form_id, member = _find_field(request, body, ID_FIELD), request.auth.member
+    if not _FORM_ID.fullmatch(form_id):
         return None
-    form_id, member = (found[1] or found[2]).decode(), request.auth.member
-    options = parse_options_header(request.headers.get("Content-Type"))[1]
-    if boundary := options.get(b"boundary"):  # another one each time that the form is sent
+    _content_type, boundary = _read_content_type(request)
+    if boundary:  # another one each time that the form is sent
         body = body.replace(boundary, b"")
     place = f"{member.organization_id if member else ''} {request.url.path}"
     fingerprint = request.state.secret_cipher.digest(b"\0".join([place.encode(), body]))
