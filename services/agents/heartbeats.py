@@ -55,7 +55,7 @@ from services.agents.rules import (
 )
 
 MAX_INTERVAL_LENGTH = 20  # characters
-MAX_UNCALLED = 200  # agents that have never called, the newest, whose tasks are looked for
+MAX_UNCALLED = 200  # agents that have never called, the oldest, whose tasks are looked for
 MAX_WAITING_TASKS = 100  # that are counted of one of them
 
 
@@ -320,18 +320,18 @@ def list_missed_first_calls(
 def build_uncalled_query(*, by_board: bool) -> Query[UncalledAgent]:
     """Select agents for which tasks of readable boards wait, and that have never called.
 
-    For all boards or one; the oldest agent comes first. Only MAX_UNCALLED agents are looked at: no
-    index has those that have never called, because each heartbeat would change it.
+    For all boards or one; the oldest agent comes first. Only the oldest MAX_UNCALLED agents are
+    looked at: no index has those that have never called, because each heartbeat would change it.
     """
-    newest = select(Agent.id, Agent.board_id).where(
+    oldest = select(Agent.id, Agent.board_id).where(
         Agent.organization_id == bindparam("organization_id", type_=Uuid()),
         Agent.board_id.in_(boards.READABLE_BOARD_IDS),
         uncalled_condition(bindparam("uncalled_since")),
     )
     if by_board:
-        newest = newest.where(Agent.board_id == bindparam("board_id"))
-    newest = newest.order_by(Agent.created_at.desc(), Agent.id.desc())
-    uncalled = newest.limit(literal_column(str(MAX_UNCALLED))).subquery("uncalled")
+        oldest = oldest.where(Agent.board_id == bindparam("board_id"))
+    oldest = oldest.order_by(Agent.created_at, Agent.id)
+    uncalled = oldest.limit(literal_column(str(MAX_UNCALLED))).subquery("uncalled")
     waiting = select(Task.id).where(
         Task.board_id == uncalled.c.board_id,
         Task.assigned_agent_id == uncalled.c.id,

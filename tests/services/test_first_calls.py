@@ -137,15 +137,18 @@ async def test_waiting_tasks_and_agents_are_looked_for_up_to_a_limit(session, wo
         make_agent(f"A{number}", world.board, status="provisioning", last_seen_at=None)
         for number in range(MAX_UNCALLED)
     ]
-    for agent in newer:
-        agent.created_at = now() - 30 * MINUTE
+    for number, agent in enumerate(newer):
+        agent.created_at = now() - 30 * MINUTE + timedelta(seconds=number)
     session.add_all(newer)
     await session.flush()
-    assert not (await load_waiting_items(session, world.alice_member)).summary.uncalled_agents
-    session.add(world.make_task("Write", assignee=newer[0]))
+    for agent in newer[-2:]:
+        session.add(world.make_task("Write", assignee=agent))
     await session.flush()
-    [waiting] = (await load_waiting_items(session, world.alice_member)).summary.uncalled_agents
-    assert (waiting.agent.name, waiting.has_more_tasks) == ("A0", False)
+    shown = (await load_waiting_items(session, world.alice_member)).summary.uncalled_agents
+    assert [(one.agent.name, one.has_more_tasks) for one in shown] == [
+        (world.worker.name, True),
+        (newer[-2].name, False),
+    ]
 
 
 @pytest.mark.parametrize(
