@@ -157,7 +157,7 @@ async def test_a_lead_does_not_end_a_pause_whose_author_is_gone(
         await session.execute(paused.values(paused_at=now()))
     chat = f"/agent/boards/{world.board.id}/memory"
     answer = await lead.post(chat, json={"content": "/resume", "tags": ["chat"]})
-    assert (answer.status_code, answer.json()["code"]) == (403, "pause_of_person")
+    assert (answer.status_code, answer.json()["code"]) == (403, "paused_by_person")
 
 
 async def test_a_lead_ends_a_pause_of_its_own_and_none_of_a_person(
