@@ -265,7 +265,7 @@ async def _check_stored_values(
         reason = N_(
             "Values of tasks would no longer be valid: %(count)s. Change or clear them first."
         )
-        raise Conflict("custom_field_values_invalid", reason, count=invalid)
+        raise Conflict("stored_values_invalid", reason, count=invalid)
 
 
 async def _replace_boards(

@@ -245,7 +245,7 @@ async def test_stored_values_always_match_their_field(
         response = await alice.patch(at, json=wrong)
         assert response.status_code == 409, wrong
         assert "2" in response.json()["detail"]
-        assert response.json()["code"] == "custom_field_values_invalid"
+        assert response.json()["code"] == "stored_values_invalid"
     assert (await alice.get(FIELDS_PATH)).json() == [field]
     fine = {"field_type": "text_long", "validation_regex": "[0-9L-]+"}
     assert (await alice.patch(at, json=fine)).status_code == 200
