@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import errno
 import os
 import sys
 from collections.abc import AsyncIterable, Sequence
@@ -23,12 +22,12 @@ from cli.command import (
 )
 from core.config.paths import COMMAND
 from core.config.settings import Settings
+from core.files import sync_folder
 
 if TYPE_CHECKING:
     from services.audit import AuditAction, DroppableRecords, VerificationResult
 
 INSTALLATION = "installation"
-UNSYNCABLE = (errno.EACCES, errno.EINVAL, errno.ENOTSUP)  # a folder that only takes files
 
 
 def main(arguments: list[str]) -> int:
@@ -159,22 +158,9 @@ async def _write_file(path: Path, lines: AsyncIterable[bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}.") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Write the names of the files of a folder to the disk, where its file system can do that."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if error.errno not in UNSYNCABLE:
-            raise
 
 
 async def _drop(settings: Settings, options: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from core.config.paths import COMMAND
 from core.config.settings import MIN_KEY_LENGTH, Settings
 from core.errors import Unavailable
+from core.files import sync_folder
 from core.text import N_
 
 KEY_FILE = "secret-key"  # in the data folder, where SECRET_KEY is not set
@@ -172,7 +173,7 @@ def replace_key_file(settings: Settings, secret: str) -> None:
         new.unlink(missing_ok=True)
         _write_new_file(new, content)
         new.replace(target)
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
 
 
 def forget_previous_key_file(settings: Settings) -> Path | None:
@@ -182,17 +183,8 @@ def forget_previous_key_file(settings: Settings) -> Path | None:
         return None
     kept = previous.with_name(f"{KEY_FILE}.{SecretKey(_read_or_create_key(previous)).id}")
     previous.replace(kept)
-    _sync_folder(kept.parent)
+    sync_folder(kept.parent)
     return kept
-
-
-def _sync_folder(folder: Path) -> None:
-    """Wait until the names of its files have reached the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_or_create_key(file: Path) -> str:
@@ -232,4 +224,4 @@ def _write_new_file(file: Path, secret: str) -> None:
             os.link(new, file)
     finally:
         new.unlink()
-    _sync_folder(file.parent)  # also if the other process has not done that yet
+    sync_folder(file.parent)  # also if the other process has not done that yet

@@ -1,5 +1,6 @@
 """Encryption of secrets in the database."""
 
+import errno
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -102,6 +103,34 @@ def test_a_new_key_file_has_reached_the_disk(
     monkeypatch.setattr(os, "fsync", record)
     make_cipher(data_dir=tmp_path).encrypt("token", "here")
     assert synced == [(False, False), (True, True)]
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EINVAL, errno.ENOTSUP])
+def test_a_key_is_created_where_only_files_can_be_written_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    sync = os.fsync
+
+    def refuse_folder(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse_folder)
+    encrypted = make_cipher(data_dir=tmp_path).encrypt("token", "here")
+    assert make_cipher(data_dir=tmp_path).decrypt(encrypted, "here") == b"token"
+
+
+def test_a_folder_of_the_key_that_fails_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(Unavailable, match=os.strerror(errno.EIO)):
+        make_cipher(data_dir=tmp_path).encrypt("token", "here")
 
 
 def test_without_any_key_the_error_names_the_setting(tmp_path: Path) -> None:
