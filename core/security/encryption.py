@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from core.config.paths import COMMAND
-from core.config.settings import MIN_KEY_LENGTH, Settings
+from core.config.settings import Settings
 from core.errors import Unavailable
 from core.files import sync_folder
 from core.text import N_
@@ -190,7 +190,8 @@ def forget_previous_key_file(settings: Settings) -> Path | None:
 def _read_or_create_key(file: Path) -> str:
     """Return the content of the key file; create it, readable only by the owner, if missing.
 
-    Raises Unavailable, also if the file is damaged, such as an empty copy of it.
+    Raises Unavailable, also if the file is empty or not a text. A key of any length is accepted, as
+    earlier versions did; the fingerprint in the database shows that a file was cut.
     """
     try:
         if not file.exists():
@@ -201,12 +202,12 @@ def _read_or_create_key(file: Path) -> str:
     except OSError as error:
         reason = N_("There is no key to encrypt secrets with: set SECRET_KEY (%(problem)s).")
         raise Unavailable(reason, problem=error.strerror) from error
-    if len(key) < MIN_KEY_LENGTH:
+    if not key:
         reason = N_(
-            "The key in the file %(file)s has fewer than %(min_length)s characters: bring the whole"
-            " file back. If it is lost, delete it, and run `%(command)s rotate-key --lost`."
+            "The file %(file)s is empty or not a text, so it has no key: bring a copy of the file"
+            " back. If there is none, delete it, and run `%(command)s rotate-key --lost`."
         )
-        raise Unavailable(reason, file=file.name, min_length=MIN_KEY_LENGTH, command=COMMAND)
+        raise Unavailable(reason, file=file.name, command=COMMAND)
     return key
 
 

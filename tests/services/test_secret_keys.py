@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
-from core.security.encryption import DecryptionError, SecretCipher
+from core.security.encryption import KEY_FILE, DecryptionError, SecretCipher
 from models import (
     Base,
     BoardWebhook,
@@ -167,6 +167,18 @@ async def test_a_missing_key_file_is_not_created_for_a_database_with_a_key(
         with pytest.raises(secret_keys.WrongKey):
             await secret_keys.register_key(session, cipher)
     assert not (tmp_path / "data").exists()
+
+
+async def test_a_cut_key_file_is_recognized_and_not_changed(
+    isolated_transaction: TransactionFactory, stored: World, tmp_path: Any
+) -> None:
+    file = tmp_path / KEY_FILE
+    file.write_text(SECRET_KEY[:7])
+    cipher = SecretCipher(Settings(data_dir=tmp_path))
+    async with isolated_transaction() as session:
+        with pytest.raises(secret_keys.WrongKey, match=CIPHER.key.id):
+            await secret_keys.register_key(session, cipher)
+    assert file.read_text() == SECRET_KEY[:7]
 
 
 async def test_while_a_key_is_replaced_every_process_needs_both(
