@@ -39,7 +39,7 @@ MAIL_PROBLEMS = {
 """What to do about a mail server that cannot be used, by reason."""
 
 CHECKED = {
-    "rights": "the role of the database may read and change all tables",
+    "rights": "the role of the database may read and change all tables, and events are recorded",
     "key": "it is the key of the database",
     "write": "the database accepts writes",
     "functions": "the database role may end audits, and others may not",

@@ -52,6 +52,16 @@ _MISSING_RIGHTS = text("""
 """).bindparams(tables=[*Base.metadata.tables])
 """Of the tables of this release. A migration of a newer one can have added others."""
 
+_EVENT_RECORDING = text("""
+    select current_user as role, has_function_privilege(
+        to_regprocedure('record_at_commit(jsonb)'), 'execute'
+    ) as may_call, (
+        select tgenabled in ('O', 'A') from pg_trigger
+        where tgrelid = to_regclass('event_commits') and tgname = 'record_events'
+    ) as is_enabled
+""")
+"""What inserts events at the commit; null if it is missing."""
+
 _FUNCTION_RIGHTS = text("""
     select proname as name, has_function_privilege(oid, 'execute') as may_call, exists (
         select from aclexplode(coalesce(proacl, acldefault('f', proowner)))
@@ -181,12 +191,38 @@ async def run_checks(
 async def _check_rights(session: AsyncSession) -> str:
     tables = list(await session.scalars(_MISSING_RIGHTS))
     if not tables:
-        return ""
+        return await _check_event_recording(session)
     named = ", ".join(tables[:3]) + (" and others" if len(tables) > 3 else "")
     return (
         f"The role of the database lacks rights on the tables {named}: grant them as the owner, as"
         " docs/audit.md says."
     )
+
+
+async def _check_event_recording(session: AsyncSession) -> str:
+    found = (await session.execute(_EVENT_RECORDING)).one()
+    lost = "so that changes are stored without their events and audit records"
+    if found.is_enabled is None:
+        return (
+            f"The trigger record_events of the table event_commits is missing, {lost}: as the"
+            " owner, run create constraint trigger record_events after insert on event_commits"
+            " deferrable initially deferred for each row execute function record_events(). If that"
+            " function is missing too, restore a backup."
+        )
+    if not found.is_enabled:
+        return (
+            f"The trigger record_events of the table event_commits is disabled, {lost}: as the"
+            " owner, run alter table event_commits enable trigger record_events."
+        )
+    if found.may_call is None:
+        return "The function record_at_commit of the database is missing: restore a backup."
+    if not found.may_call:
+        return (
+            f"The role {found.role} may not call the function record_at_commit, so that no change"
+            " can be stored: as the owner, run grant execute on function record_at_commit(jsonb)"
+            f' to "{found.role}".'
+        )
+    return ""
 
 
 async def _check_key(session: AsyncSession, cipher: SecretCipher) -> str:

@@ -136,6 +136,54 @@ async def test_a_public_function_of_the_audit_is_corrected_by_migrate(
     assert await get_readiness(isolated_settings) == READY
 
 
+async def test_a_role_that_cannot_record_events_is_not_ready(
+    isolated_settings: Settings, owner: asyncpg.Connection, role: str
+) -> None:
+    await owner.execute("revoke execute on function record_at_commit from public")
+    found = await get_readiness(isolated_settings, role)
+    assert found == (503, {"ok": False, "failed": ["rights"]})
+    await owner.execute(f"grant execute on function record_at_commit to {role}")
+    assert await get_readiness(isolated_settings, role) == READY
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table event_commits disable trigger record_events",
+        "alter table event_commits enable replica trigger record_events",
+        "drop trigger record_events on event_commits",
+    ],
+)
+async def test_a_trigger_of_events_that_does_not_run_is_not_ready(
+    isolated_settings: Settings,
+    isolated_transaction: TransactionFactory,
+    owner: asyncpg.Connection,
+    change: str,
+) -> None:
+    """Changes would be committed without their events and audit records."""
+    definition = "select pg_get_triggerdef(oid) from pg_trigger where tgname = 'record_events'"
+    defined = await owner.fetchval(definition)
+    await owner.execute(change)
+    found = await get_readiness(isolated_settings)
+    assert found == (503, {"ok": False, "failed": ["rights"]})
+    results = await run_checks(isolated_transaction, isolated_settings, CIPHER)
+    [problem] = [result.problem for result in results if result.problem]
+    [command] = re.findall(r"owner, run (.*?)\.(?: |$)", problem)
+    await owner.execute(command)
+    assert await get_readiness(isolated_settings) == READY
+    assert await owner.fetchval(definition) == defined
+    await owner.execute("alter table event_commits enable always trigger record_events")
+    assert await get_readiness(isolated_settings) == READY
+
+
+async def test_a_missing_function_of_events_is_not_ready(
+    isolated_settings: Settings, owner: asyncpg.Connection
+) -> None:
+    await owner.execute("drop function record_at_commit")
+    found = await get_readiness(isolated_settings)
+    assert found == (503, {"ok": False, "failed": ["rights"]})
+
+
 async def test_another_key_is_not_ready(isolated_settings: Settings) -> None:
     other = isolated_settings.model_copy(update={"secret_key": "another key, of enough characters"})
     assert await get_readiness(other) == (503, {"ok": False, "failed": ["key"]})
