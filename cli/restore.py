@@ -56,6 +56,38 @@ GRANTS_QUERY = """
 """
 """The rights of other roles than the owner; those of everybody are part of the schema."""
 
+DEFAULT_PRIVILEGES_QUERY = """
+    with defaults as (
+        select format('alter default privileges for role %I', rolname)
+                || coalesce(' in schema ' || quote_ident(nspname), '') as alter,
+            case defaclobjtype
+                when 'r' then 'tables' when 'S' then 'sequences' else 'functions'
+            end as objects,
+            rolname, nspname, defaclacl
+        from pg_default_acl join pg_roles on pg_roles.oid = defaclrole
+        left join pg_namespace on pg_namespace.oid = defaclnamespace
+        where defaclobjtype in ('r', 'S', 'f') and pg_has_role(defaclrole, 'usage')
+            and (defaclnamespace = 0 or nspname = current_schema)
+    )
+    select 1 as step, format('%s revoke all on %s from public, %I', alter, objects, rolname)
+    from defaults where nspname is null
+    union all
+    select 2, format(
+        '%s grant %s on %s to %s%s', alter, string_agg(privilege_type, ', '), objects,
+        coalesce(quote_ident(grantees.rolname), 'public'),
+        case when is_grantable then ' with grant option' else '' end
+    )
+    from defaults, aclexplode(defaclacl) as acl
+    left join pg_roles as grantees on grantees.oid = grantee
+    group by alter, objects, grantees.rolname, is_grantable
+    order by step
+"""
+"""The statements that give later tables, sequences and functions the rights that they would get.
+
+Without a schema, privileges are in place of the built-in ones; those of a schema are added. Those
+of roles whose rights this one does not have are of no use for migrations, and are left out.
+"""
+
 
 def main(arguments: list[str]) -> int:
     parser = create_parser(
@@ -97,6 +129,7 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
                 "select to_regclass('users') is not null"
             ) and await connection.fetchval("select exists (select from users)")
             grants = [row[0] for row in await connection.fetch(GRANTS_QUERY)]  # no backup has them
+            defaults = [row[1] for row in await connection.fetch(DEFAULT_PRIVILEGES_QUERY)]
         finally:
             await connection.close()
         if has_users and not is_confirmed:
@@ -105,7 +138,7 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
                 "The database contains user accounts. All its data will be replaced.",
             )
         async with _connect_to_server(settings.direct_dsn) as server:
-            await _replace_database(settings, file, programs, server)
+            await _replace_database(settings, file, programs, server, defaults)
         await migrate_database(settings)
         await _grant_again(settings.direct_dsn, grants)
         await record_operation(settings, AuditAction.BACKUP_RESTORED, file.name)
@@ -137,7 +170,11 @@ async def _find_programs(settings: Settings) -> PostgresPrograms:
 
 
 async def _replace_database(
-    settings: Settings, file: Path, programs: PostgresPrograms, server: asyncpg.Connection
+    settings: Settings,
+    file: Path,
+    programs: PostgresPrograms,
+    server: asyncpg.Connection,
+    default_privileges: list[str],
 ) -> None:
     database = get_database_name(settings.direct_dsn)
     restored_dsn = replace_database_name(settings.direct_dsn, f"{database}_restored")
@@ -152,6 +189,8 @@ async def _replace_database(
         await asyncio.to_thread(programs.run_program, "pg_restore", *options, dsn=restored_dsn)
         if problem := await find_revision_problem(settings.with_database(restored_dsn)):
             raise CommandError(f"This backup cannot be restored. {problem} Nothing was changed.")
+        # Not before the tables are there: the audit would get rights that its migrations take away.
+        await _grant_again(restored_dsn, default_privileges)
         async with server.transaction():
             await server.execute(f"alter database {current} rename to {replaced}")
             await server.execute(f"alter database {restored} rename to {current}")
@@ -166,10 +205,15 @@ async def _replace_database(
 
 async def _grant_again(dsn: str, grants: list[str]) -> None:
     """Grant rights, except on what the restored database does not have."""
+    missing = (
+        asyncpg.UndefinedTableError,
+        asyncpg.UndefinedFunctionError,
+        asyncpg.InvalidSchemaNameError,
+    )
     connection = await connect_directly(dsn)
     try:
         for grant in grants:
-            with suppress(asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError):
+            with suppress(*missing):
                 await connection.execute(grant)
     finally:
         await connection.close()

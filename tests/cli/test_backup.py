@@ -1,5 +1,6 @@
 """./run backup and ./run restore: all data or no change."""
 
+import re
 import shutil
 import stat
 from collections.abc import Generator
@@ -10,10 +11,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from cli.database import open_database
+from cli.migrate import SCRIPTS, migrate_database
 from cli.postgres_programs import split_password
+from core.config.settings import Settings
 from core.security.encryption import KEY_FILE
 from embedded_postgres.instance import EmbeddedPostgres
 from tests.cli.conftest import run_cli, sign_up_owner, start_installation
+from tests.conftest import ROOT
 from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
 
 
@@ -154,6 +159,66 @@ async def test_a_restore_replaces_all_data_and_keeps_the_rights_of_roles(
         rights = dict(await connection.fetchrow(RIGHTS_QUERY))
         await connection.close()
     assert rights == {"insert": True, "delete": False, "execute": True, "is_public": False}
+
+
+LAST_REVISION_WITHOUT_COMMITS = "0115"  # the next migration adds the table event_commits
+DEFAULT_PRIVILEGES = f"""
+    alter default privileges revoke execute on functions from public;
+    alter default privileges in schema public grant execute on functions to {ROLE};
+    alter default privileges in schema public grant select on sequences to {ROLE}
+        with grant option;
+"""
+DEFAULT_PRIVILEGES_QUERY = """
+    select defaclrole::regrole::text, defaclnamespace::regnamespace::text, defaclobjtype,
+        array(select unnest(defaclacl)::text order by 1)
+    from pg_default_acl order by 1, 2, 3
+"""
+LATER_RIGHTS_QUERY = f"""
+    select has_table_privilege('{ROLE}', 'event_commits', 'insert') as insert,
+        has_table_privilege('{ROLE}', 'event_commits', 'delete') as delete,
+        has_function_privilege('{ROLE}', 'record_at_commit(jsonb)', 'execute') as execute,
+        has_table_privilege('{ROLE}', 'audit_records', 'update') as change_audit
+"""
+
+
+async def create_old_installation(data: Path, migrations: Path) -> None:
+    """Create a database that is not at the newest version."""
+
+    def list_newer(_folder: str, names: list[str]) -> set[str]:
+        return {name for name in names if name[:4] > LAST_REVISION_WITHOUT_COMMITS and name < "1"}
+
+    shutil.copytree(SCRIPTS, migrations, ignore=list_newer)
+    async with open_database(Settings(data_dir=data)) as settings:
+        await migrate_database(settings, migrations)
+
+
+async def test_a_restore_keeps_the_default_privileges_for_later_tables(tmp_path: Path) -> None:
+    """The role of docs/audit.md may use tables that the migration after the restore adds."""
+    data, file = tmp_path / "data", tmp_path / "old.dump"
+    await create_old_installation(data, tmp_path / "migrations")
+    assert run_cli("backup", str(file), data=data).returncode == 0
+    assert run_cli("migrate", data=data).returncode == 0
+    page = (ROOT / "docs/audit.md").read_text()
+    [block] = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    with run_postgres(data) as dsn:
+        connection = await asyncpg.connect(dsn)
+        await connection.execute(block.replace("mission_control_app", ROLE) + DEFAULT_PRIVILEGES)
+        before = await connection.fetch(DEFAULT_PRIVILEGES_QUERY)
+        await connection.close()
+    result = run_cli("restore", str(file), "--yes", data=data)
+    assert result.returncode == 0, result.stderr
+    with run_postgres(data) as dsn:
+        connection = await asyncpg.connect(dsn)
+        after = await connection.fetch(DEFAULT_PRIVILEGES_QUERY)
+        rights = dict(await connection.fetchrow(LATER_RIGHTS_QUERY))
+        await connection.execute("create function later() returns int return 1")
+        await connection.execute("create table later (id bigserial primary key)")
+        await connection.execute(f"set role {ROLE}")
+        await connection.execute("insert into later default values")
+        await connection.fetch("select later()")
+        await connection.close()
+    assert after == before
+    assert rights == {"insert": True, "delete": True, "execute": True, "change_audit": False}
 
 
 def test_a_failed_backup_leaves_no_files(tmp_path: Path) -> None:
