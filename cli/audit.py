@@ -258,7 +258,9 @@ async def record_operation(settings: Settings, action: "AuditAction", name: str)
         if await session.scalar(text("select to_regclass('audit_records')")) is None:
             return
         target = AuditObject("installation", None, name)
-        await audit.record_audit(session, [NewAuditRecord(action, target, organization_id=None)])
+        await audit.record_operations(
+            session, [NewAuditRecord(action, target, organization_id=None)]
+        )
 
 
 if __name__ == "__main__":

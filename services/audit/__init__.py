@@ -44,6 +44,7 @@ from services.audit.records import (
     record_account_changes,
     record_at_commit,
     record_audit,
+    record_operations,
     use_credential,
 )
 from services.audit.rejections import (

@@ -25,6 +25,17 @@ from models import Actor, Agent, AuditRecord, Member, User, new_id
 _RECORD_AT_COMMIT = Write(
     select(func.record_at_commit(bindparam("given", type_=JSONB)).label("nothing"))
 )
+COLUMNS = (
+    "id, organization_id, actor_kind, actor_id, actor_name, credential, credential_id, address, "
+    "action, object_kind, object_id, object_name, cause, event_id, before, after"
+)
+_INSERT_RECORDS = Write(
+    text(f"""
+    insert into audit_records ({COLUMNS})
+    select {COLUMNS} from jsonb_populate_recordset(null::audit_records, :audit_records)
+    with ordinality order by organization_id nulls first, ordinality
+""").bindparams(bindparam("audit_records", type_=JSONB))  # noqa: S608 - the columns are constants
+)
 _INSERT_NOW = text("set constraints record_events immediate")
 _HAS_RECORDS = "has records"  # in what is known of a session
 
@@ -132,6 +143,14 @@ async def record_audit(session: AsyncSession, records: Sequence[NewAuditRecord])
     """Add records when the transaction commits, which cannot read them itself."""
     if records:
         await record_at_commit(session, audit_records=build_insert_rows(records))
+
+
+async def record_operations(session: AsyncSession, records: Sequence[NewAuditRecord]) -> None:
+    """Add records of the operator at once, also to the database of an earlier release.
+
+    It locks their chains, so the transaction does nothing else.
+    """
+    await _INSERT_RECORDS.execute(session, audit_records=build_insert_rows(records))
 
 
 async def record_at_commit(

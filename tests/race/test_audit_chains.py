@@ -1,4 +1,4 @@
-"""Commands add audit records last, in one order of chains, so that they do not deadlock."""
+"""Chains of the audit are locked last, in one order, so that commands do not deadlock."""
 
 import asyncio
 from uuid import UUID
@@ -25,7 +25,12 @@ def recording(*, world: World, installation: bool) -> Deed:
     chain = None if installation else world.tern.id
     target = AuditObject("token", None, "of a race")
     record = NewAuditRecord(AuditAction.TOKEN_CREATED, target, organization_id=chain)
-    return lambda session: audit.record_audit(session, [record])
+
+    async def do(session: AsyncSession) -> None:
+        await audit.record_audit(session, [record])
+        await audit.insert_records(session)
+
+    return do
 
 
 async def run_between(

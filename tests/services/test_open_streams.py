@@ -175,7 +175,9 @@ async def test_an_interruption_compares_all_rights_in_one_statement(
     with count_all_statements() as statements:
         await asyncio.gather(*(one.get(0) for one in opened))
     assert [source.count for source in sources] == [1, 2, 2, 1, 2]
-    assert len(statements) == 1
+    # The listener of the process may just have connected.
+    connecting = ("LISTEN", "select pg_backend_pid()")
+    assert len([one for one in statements if not one.startswith(connecting)]) == 1
 
 
 async def test_rights_that_were_never_compared_are_read_after_an_interruption(
