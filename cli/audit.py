@@ -258,7 +258,7 @@ async def record_operation(settings: Settings, action: "AuditAction", name: str)
         if await session.scalar(text("select to_regclass('audit_records')")) is None:
             return
         target = AuditObject("installation", None, name)
-        await audit.record_operations(
+        await audit.insert_records_now(
             session, [NewAuditRecord(action, target, organization_id=None)]
         )
 

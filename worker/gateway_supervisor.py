@@ -74,7 +74,8 @@ class LeaseTerm:
             await self.wait_certain()
             async with transaction() as session:
                 yield session
-                await audit.insert_records(session)  # locks are waited for before the comparison
+                # A commit that waits for locks could end after the lease.
+                await audit.insert_pending_records(session)
                 if self.remaining < self._margin:
                     raise LeaseExpired("the lease of the gateway may have ended meanwhile")
 

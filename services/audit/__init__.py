@@ -39,12 +39,12 @@ from services.audit.records import (
     build_origin_row,
     delete_expired_chains,
     identify_actor,
-    insert_records,
+    insert_pending_records,
+    insert_records_now,
     list_account_records,
     record_account_changes,
     record_at_commit,
     record_audit,
-    record_operations,
     use_credential,
 )
 from services.audit.rejections import (

@@ -145,7 +145,7 @@ async def record_audit(session: AsyncSession, records: Sequence[NewAuditRecord])
         await record_at_commit(session, audit_records=build_insert_rows(records))
 
 
-async def record_operations(session: AsyncSession, records: Sequence[NewAuditRecord]) -> None:
+async def insert_records_now(session: AsyncSession, records: Sequence[NewAuditRecord]) -> None:
     """Add records of the operator at once, also to the database of an earlier release.
 
     It locks their chains, so the transaction does nothing else.
@@ -171,7 +171,7 @@ async def record_at_commit(
     session.info[_HAS_RECORDS] = True
 
 
-async def insert_records(session: AsyncSession) -> None:
+async def insert_pending_records(session: AsyncSession) -> None:
     """Insert now what is collected until the commit.
 
     The commit then waits for no lock. Nothing must be recorded afterwards.

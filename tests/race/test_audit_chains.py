@@ -28,7 +28,7 @@ def recording(*, world: World, installation: bool) -> Deed:
 
     async def do(session: AsyncSession) -> None:
         await audit.record_audit(session, [record])
-        await audit.insert_records(session)
+        await audit.insert_pending_records(session)
 
     return do
 
