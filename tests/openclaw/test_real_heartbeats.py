@@ -114,10 +114,14 @@ def read_foreign_parts(gateway: RealGateway) -> tuple[Any, Any]:
 
 
 def list_failed_tasks(gateway: RealGateway) -> list[Row]:
-    """Return the tasks of our agents that the gateway shows as failed."""
+    """Return the tasks of our agents that the gateway shows as failed.
+
+    A forced run that the gateway skips because another job is running is not a failure.
+    """
     tasks = call_gateway(gateway, "tasks.list", {})["tasks"]
     ours = [task for task in tasks if task.get("agentId", "").startswith(OURS)]
-    return [task for task in ours if task["status"] == "failed"]
+    failed = [task for task in ours if task["status"] == "failed"]
+    return [task for task in failed if task.get("error") != "heartbeat skipped: cron-in-progress"]
 
 
 def run_our_heartbeats(site: GatewayInstallation, gateway: RealGateway) -> None:

@@ -112,27 +112,48 @@ async def test_two_workers_finalize_each_decision_once(
     assert await count_events(isolated_transaction, EventType.APPROVAL_APPROVED) == 40
 
 
-async def test_the_work_of_a_killed_worker_is_done_by_the_next(
-    isolated_settings, isolated_transaction, isolated_world
-) -> None:
-    """W-42. The first worker is killed in its transaction, while it waits to record the event."""
-    [id] = await request_approvals(isolated_transaction, isolated_world)
-    process = await start_worker_process(isolated_settings)
-    await until(is_listening(isolated_settings))
-    await approve(isolated_transaction, isolated_world, id, undo_seconds=1)
+async def kill_worker_waiting_for(transaction, settings, world, id, lock) -> None:
+    """Approve, and kill a worker process that finalizes this while it waits for `lock`."""
+    process = await start_worker_process(settings)
+    await until(is_listening(settings))
+    await approve(transaction, world, id, undo_seconds=1)
 
     async def is_waiting_for_a_lock():
-        async with isolated_transaction() as session:
+        async with transaction() as session:
             waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
             return await session.scalar(text(waits + " and datname = current_database()")) > 0
 
-    async with isolated_transaction() as session:
-        key = func.hashtextextended(str(isolated_world.tern.id), 0)
-        await session.execute(select(func.pg_advisory_xact_lock(key)))
+    async with transaction() as session:
+        await session.execute(lock)
         await until(is_waiting_for_a_lock)
         process.send_signal(signal.SIGKILL)
         await process.wait()
+
+
+async def test_the_work_of_a_killed_worker_is_done_by_the_next(
+    isolated_settings, isolated_transaction, isolated_world
+) -> None:
+    """W-42. The first worker is killed while it waits to update the approval."""
+    world = isolated_world
+    [id] = await request_approvals(isolated_transaction, world)
+    lock = select(Approval.id).where(Approval.id == id).with_for_update()
+    await kill_worker_waiting_for(isolated_transaction, isolated_settings, world, id, lock)
     assert not await are_approved(isolated_transaction, id)()
+
+    async with running_worker(isolated_settings):
+        await until(are_approved(isolated_transaction, id))
+    assert await count_events(isolated_transaction, EventType.APPROVAL_APPROVED) == 1
+
+
+async def test_a_worker_that_is_killed_during_its_commit_decides_once(
+    isolated_settings, isolated_transaction, isolated_world
+) -> None:
+    """W-42. PostgreSQL completes a commit also if nobody waits for the answer."""
+    world = isolated_world
+    [id] = await request_approvals(isolated_transaction, world)
+    key = func.hashtextextended(str(world.tern.id), 0)
+    lock = select(func.pg_advisory_xact_lock(key))
+    await kill_worker_waiting_for(isolated_transaction, isolated_settings, world, id, lock)
 
     async with running_worker(isolated_settings):
         await until(are_approved(isolated_transaction, id))
