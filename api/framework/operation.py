@@ -49,14 +49,39 @@ Handler: TypeAlias = Callable[..., Awaitable[Any]]
 Dependency: TypeAlias = Callable[[RequestContext, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
 
+@dataclass(frozen=True)
+class HandlerOptions:
+    """What the decorators below say about a handler."""
+
+    reads_only: bool = False
+    is_news: Callable[[Any], bool] | None = None  # of the result of a request that may wait
+    waits_for_network: bool = False
+    receives_any_body: bool = False
+    changes_decisions: bool = False
+    count: Callable[[RequestContext], Awaitable[None]] | None = None
+    success_status: int = 200
+    error_statuses: Sequence[int] = ()
+    stream_events: Mapping[str, TypeAdapter[Any]] = field(default_factory=dict)
+
+
+def get_options(handler: Handler) -> HandlerOptions:
+    """Return the options that a handler is marked with."""
+    options: HandlerOptions = getattr(handler, "options", HandlerOptions())
+    return options
+
+
+def _mark(handler: Handler, **options: Any) -> Handler:
+    vars(handler)["options"] = replace(get_options(handler), **options)
+    return handler
+
+
 def without_transaction(handler: Handler) -> Handler:
     """Mark a handler that waits for the network and must not hold a transaction while it runs.
 
     Its dependencies are loaded in a transaction that has ended. The handler opens its own with
     `context.transaction()`, before and after the network call.
     """
-    vars(handler).update(waits_for_network=True)
-    return handler
+    return _mark(handler, waits_for_network=True)
 
 
 def counts_first(
@@ -66,22 +91,12 @@ def counts_first(
 
     `count` raises TooMany. It also counts a request that repeats its Idempotency-Key.
     """
-
-    def mark(handler: Handler) -> Handler:
-        vars(handler).update(count_request=count)
-        return handler
-
-    return mark
+    return partial(_mark, count=count)
 
 
 def error_responses(*statuses: int) -> Callable[[Handler], Handler]:
     """Mark a handler with the error statuses of its rules, for the OpenAPI document."""
-
-    def mark(handler: Handler) -> Handler:
-        vars(handler).update(error_statuses=statuses)
-        return handler
-
-    return mark
+    return partial(_mark, error_statuses=statuses)
 
 
 def changes_decisions(handler: Handler) -> Handler:
@@ -89,29 +104,18 @@ def changes_decisions(handler: Handler) -> Handler:
 
     Tokens with the scope `no_decisions` may not call it.
     """
-    vars(handler).update(changes_decisions=True)
-    return handler
+    return _mark(handler, changes_decisions=True)
 
 
 def receives_any_body(success_status: int) -> Callable[[Handler], Handler]:
     """Mark a handler that reads a body of any type itself, and the status of its response."""
-
-    def mark(handler: Handler) -> Handler:
-        vars(handler).update(receives_any_body=True, success_status=success_status)
-        return handler
-
-    return mark
+    return partial(_mark, receives_any_body=True, success_status=success_status)
 
 
 def sends_events(models: Mapping[str, Any]) -> Callable[[Handler], Handler]:
     """Mark a handler that answers with a stream: the type of the data of each event, by name."""
     adapters = {name: TypeAdapter(model) for name, model in models.items()}
-
-    def mark(handler: Handler) -> Handler:
-        vars(handler).update(stream_events=adapters)
-        return handler
-
-    return mark
+    return partial(_mark, stream_events=adapters)
 
 
 def reads_only(handler: Handler) -> Handler:
@@ -120,8 +124,7 @@ def reads_only(handler: Handler) -> Handler:
     It runs on a connection of the read pool, and in a transaction if its caller has to be stored
     first.
     """
-    vars(handler).update(reads_only=True)
-    return handler
+    return _mark(handler, reads_only=True)
 
 
 def waits_for_news(is_news: Callable[[Any], bool]) -> Callable[[Handler], Handler]:
@@ -129,12 +132,7 @@ def waits_for_news(is_news: Callable[[Any], bool]) -> Callable[[Handler], Handle
 
     The request of an agent waits as long as it allows until `is_news` of the response is true.
     """
-
-    def mark(handler: Handler) -> Handler:
-        vars(handler).update(is_news=is_news)
-        return handler
-
-    return mark
+    return partial(_mark, is_news=is_news)
 
 
 def has_items(page: Encoded[Any]) -> bool:
@@ -189,32 +187,9 @@ class Operation:
         return get_args(annotation)[0] if get_origin(annotation) is Encoded else annotation
 
     @property
-    def error_statuses(self) -> Sequence[int]:
-        """The error statuses that the rules of the domain can produce."""
-        marked: Sequence[int] = getattr(self.handler, "error_statuses", ())
-        return marked
-
-    @property
-    def success_status(self) -> int:
-        """The status of a response that is not an error: 200, except for webhooks."""
-        status: int = getattr(self.handler, "success_status", 200)
-        return status
-
-    @property
-    def changes_decisions(self) -> bool:
-        """Whether a token with the scope `no_decisions` may not call it."""
-        return getattr(self.handler, "changes_decisions", False)
-
-    @property
-    def receives_any_body(self) -> bool:
-        """Whether the handler reads the body itself, of any content type."""
-        return getattr(self.handler, "receives_any_body", False)
-
-    @property
-    def stream_events(self) -> Mapping[str, TypeAdapter[Any]]:
-        """The types of the data of events, if the response is a stream."""
-        adapters: Mapping[str, TypeAdapter[Any]] = getattr(self.handler, "stream_events", {})
-        return adapters
+    def options(self) -> HandlerOptions:
+        """What its handler is marked with."""
+        return get_options(self.handler)
 
     @property
     def accepts_idempotency_key(self) -> bool:
@@ -229,7 +204,7 @@ class Operation:
     @property
     def supports_if_match(self) -> bool:
         """Whether the handler honours If-Match."""
-        return 412 in self.error_statuses
+        return 412 in self.options.error_statuses
 
     @property
     def refuses_if_match(self) -> bool:
@@ -254,7 +229,7 @@ class Operation:
     def description(self) -> str:
         """The docstring of the handler, and which tokens may not call it."""
         text = inspect.getdoc(self.handler) or ""
-        if self.changes_decisions:
+        if self.options.changes_decisions:
             text += (
                 "\n\nNot with a token of the scope `no_decisions`: 403 `token_scope_insufficient`."
             )
@@ -263,10 +238,10 @@ class Operation:
     async def handle(self, request: Request) -> Response:
         """Handle one request."""
         has_condition = self.refuses_if_match and "If-Match" in request.headers
-        only_reads = getattr(self.handler, "reads_only", False)
+        only_reads = self.options.reads_only
         if only_reads and IDEMPOTENCY_KEY_HEADER not in request.headers and not has_condition:
             response = await self._read(request)
-            if response is None and hasattr(self.handler, "is_news"):
+            if response is None and self.options.is_news:
                 await authenticate_request(request, self.allowed_caller)  # what has to be written
                 response = await self._read(request)
             if response is not None:
@@ -281,21 +256,21 @@ class Operation:
         self, request: Request, actor: Actor | None, body: RequestBody | None
     ) -> Response:
         """Handle a request whose caller is authenticated."""
-        if self.changes_decisions:
+        if self.options.changes_decisions:
             require_decision_scope(request)
         path = self.parser.parse_path(request.path_params)
         context = RequestContext(None, self.allowed_caller, actor, request)
         idempotent_request = read_idempotent_request(request, actor, body)
         check_access = partial(self._load, context, path)
-        if getattr(self.handler, "waits_for_network", False):
+        if self.options.waits_for_network:
             return await run_idempotent_without_transaction(
                 request,
                 idempotent_request,
                 lambda: self._run_without_transaction(context, path, body),
                 check_access,
             )
-        if count := getattr(self.handler, "count_request", None):
-            await count(context)
+        if self.options.count:
+            await self.options.count(context)
         async with open_transaction(request) as session:
             transaction_context = replace(context, open_source=session)
             result = await run_idempotent(
@@ -334,7 +309,7 @@ class Operation:
                 result = await self.handler(context, **arguments)
             except WriteRequired:
                 return None
-        is_news: Callable[[Any], bool] | None = getattr(self.handler, "is_news", None)
+        is_news = self.options.is_news
         wait = arguments["query"].wait if is_news and not is_news(result) else 0
         return _Found(context, result, wait)
 
@@ -401,7 +376,7 @@ class Operation:
             content = await result.encode()
         else:
             content = self.response_type.dump_json(result)
-        response = Response(content, self.success_status, media_type="application/json")
+        response = Response(content, self.options.success_status, media_type="application/json")
         response.headers.update(getattr(result, "headers", {}))
         version = getattr(result, "version", None)
         return add_etag(context.request, response, version) if version is not None else response

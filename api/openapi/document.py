@@ -142,7 +142,7 @@ def _describe_operation(operation: Operation, schemas: Schemas) -> dict[str, Any
         "operationId": operation.operation_id,
         "parameters": [*_list_parameters(operation, schemas), *_list_request_headers(operation)],
     }
-    if operation.receives_any_body:
+    if operation.options.receives_any_body:
         content = {"*/*": {"schema": {}, "example": WEBHOOK_EXAMPLE}}
         described["requestBody"] = {"required": False, "content": content}
     elif operation.parser.body:
@@ -150,7 +150,7 @@ def _describe_operation(operation: Operation, schemas: Schemas) -> dict[str, Any
         required = not operation.parser.is_body_optional
         described["requestBody"] = {"required": required, "content": content}
     responses: dict[str, dict[str, Any]] = {
-        str(operation.success_status): _describe_success(operation, schemas)
+        str(operation.options.success_status): _describe_success(operation, schemas)
     }
     if operation.method == "GET" and operation.is_versioned:
         responses["304"] = {"description": "Not modified"}
@@ -325,7 +325,7 @@ def _describe_response_headers(status: int, operation: Operation) -> dict[str, A
     names = {"X-Request-Id": "RequestId"}
     if status in (200, 304) and operation.is_versioned:
         names["ETag"] = "ETag"
-    if status == operation.success_status and operation.accepts_idempotency_key:
+    if status == operation.options.success_status and operation.accepts_idempotency_key:
         names[REPLAYED_HEADER] = "Replayed"
     query = operation.parser.query
     if status == 200 and query and {"limit", "after"} <= query.model_fields.keys():

@@ -111,16 +111,16 @@ def list_statuses(operation: Operation) -> Sequence[int]:
     found = {
         500,
         503,
-        *operation.error_statuses,
+        *operation.options.error_statuses,
         *(loading or DEPENDENCY_STATUSES.get(dependency, {403, 404})),
     }
     if operation.allowed_caller is not AllowedCaller.ANYONE:
         found |= {401, 429}
-    if operation.changes_decisions:
+    if operation.options.changes_decisions:
         found.add(403)
     if operation.parser.body:
         found |= {408, 413, 422}
-    if operation.receives_any_body:
+    if operation.options.receives_any_body:
         found |= {408, 413, 429}
     if operation.parser.query or operation.parser.path:
         found.add(422)

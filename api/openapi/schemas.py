@@ -54,7 +54,7 @@ def _rename_component(match: re.Match[str]) -> str:
 
 def list_events(operation: Operation) -> Mapping[str, TypeAdapter[Any]]:
     """Return the types of the events of a stream, also of the one that all streams have."""
-    events = operation.stream_events
+    events = operation.options.stream_events
     return {**events, "reset": RESET} if events else {}
 
 

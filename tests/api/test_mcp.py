@@ -298,7 +298,7 @@ async def test_a_worker_requests_an_approval_that_nobody_decides_with_a_tool(
         approval = await session.scalar(select(Approval))
     assert approval is not None
     assert approval.status is ApprovalStatus.PENDING
-    deciding = {one.name for one in PEOPLE_TOOLS if one.operation.changes_decisions}
+    deciding = {one.name for one in PEOPLE_TOOLS if one.operation.options.changes_decisions}
     assert deciding == set()
 
 

@@ -113,7 +113,7 @@ async def test_real_responses_match_the_document(
     async with transaction() as session:
         objects = await create_api_objects(session, world)
     for operation in OPERATIONS:
-        asks_a_gateway = getattr(operation.handler, "waits_for_network", False)
+        asks_a_gateway = operation.options.waits_for_network
         if operation.method != "GET" or operation.response_type is None or asks_a_gateway:
             continue
         response = await client_for(objects.get_allowed_caller(operation)).get(

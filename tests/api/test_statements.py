@@ -109,9 +109,7 @@ COMMANDS_BUILT_ONCE = {
 """Frequent commands, whose statements are built once."""
 
 MEASURED_OPERATIONS = [
-    one
-    for one in OPERATIONS
-    if one.response_type is not None and not getattr(one.handler, "waits_for_network", False)
+    one for one in OPERATIONS if one.response_type is not None and not one.options.waits_for_network
 ]
 """Without streams and calls to gateways, which take longer than any statement."""
 

@@ -47,7 +47,7 @@ async def test_a_token_without_decisions_cannot_change_what_is_decided(
     async with transaction() as session:
         objects = await create_api_objects(session, world)
         before = await read_all_rows(session)
-    deciding = [one for one in OPERATIONS if one.changes_decisions]
+    deciding = [one for one in OPERATIONS if one.options.changes_decisions]
     assert {(one.method, one.path) for one in deciding} == DECIDING
     for operation in deciding:
         body = {"ids": [], "status": "approved", "role": "member", "rules": []}

@@ -40,7 +40,7 @@ def list_api_reads(objects: ApiObjects) -> Iterator[Read]:
     """Yield a request for each read operation that answers at once."""
     for operation in OPERATIONS:
         is_stream = operation.response_type is None
-        waits = getattr(operation.handler, "waits_for_network", False)
+        waits = operation.options.waits_for_network
         if operation.method == "GET" and not (is_stream or waits):
             caller = objects.get_allowed_caller(operation)
             token = (("authorization", f"Bearer {token_secret(caller)}"),)
