@@ -76,7 +76,10 @@ async def authenticate_by_writing(request: Request, allowed_caller: AllowedCalle
 
 
 async def _accept(request: Request, actor: Actor) -> Actor:
-    """Record the use, and check the scope and the rate. Raises Forbidden and TooMany."""
+    """Record the use, and check the scope and the rate. Raises Forbidden and TooMany.
+
+    A request that authenticates its caller again, such as after a wait, is counted once.
+    """
     audit.identify_actor(actor)
     credential = get_bearer_token(request)
     if isinstance(actor, Agent):
@@ -88,7 +91,9 @@ async def _accept(request: Request, actor: Actor) -> Actor:
     recognize_caller(request, credential, caller)
     if request.method not in READING_METHODS:
         require_write_scope(request)
-    await request.state.rate_limits.requests.hit(str(actor.id))
+    if not getattr(request.state, "is_counted", False):
+        await request.state.rate_limits.requests.hit(str(actor.id))
+        request.state.is_counted = True
     return actor
 
 

@@ -63,7 +63,7 @@ class EventStreamResponse(Response):
 
     async def _send_messages(self, send: Send, receive: Receive) -> None:
         self._sender = sender = asyncio.current_task()
-        disconnection = asyncio.ensure_future(_wait_for_disconnection(receive))
+        disconnection = asyncio.ensure_future(wait_for_disconnection(receive))
         disconnection.add_done_callback(self.stop)
         _open_streams.add(self)
         try:
@@ -92,6 +92,12 @@ class EventStreamResponse(Response):
             return None
 
 
+async def wait_for_disconnection(receive: Receive) -> None:
+    """Return when the client has closed the connection. The rest of a body is discarded."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 def is_event_stream(message: Message) -> bool:
     """Return whether the start of a response is that of an event stream."""
     return any(
@@ -104,8 +110,3 @@ def end_event_streams() -> None:
     """End all streams, because the server stops or has no database. Clients reconnect."""
     for stream in list(_open_streams):
         stream.stop()
-
-
-async def _wait_for_disconnection(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias, TypeVar
 from sqlalchemy.ext.asyncio import AsyncSession
 from sse_starlette.sse import AppStatus
 from starlette.requests import Request
-from starlette.types import Receive
 
 from core.db.engine import TransactionFactory
+from core.http.event_stream import wait_for_disconnection
 from core.http.request_slots import release_slots
 
 Result = TypeVar("Result")
@@ -88,7 +88,7 @@ def wait_long(
     wait = LongWait(notified, seconds)
     request.state.has_waited = True  # so its duration does not make it a slow request
     release_slots(request)
-    disconnection = asyncio.create_task(_wait_for_disconnection(request.receive))
+    disconnection = asyncio.create_task(wait_for_disconnection(request.receive))
     disconnection.add_done_callback(lambda _: wait.stop(WaitEnd.CLOSED))
     _waits.add(wait)
     if AppStatus.should_exit:
@@ -98,11 +98,6 @@ def wait_long(
     finally:
         _waits.discard(wait)
         disconnection.cancel()
-
-
-async def _wait_for_disconnection(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def end_waits() -> None:

@@ -17,7 +17,7 @@ from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from core.http.long_wait import end_waits
 from core.http.request import WAITS_OF_AGENT
-from core.shared_limiters import SharedConcurrencyLimiter, SharedLimits
+from core.shared_limiters import SharedConcurrencyLimiter, SharedLimits, SharedRateLimiter
 from models import AgentToken, Status
 from services import approvals, boards, messages
 from services.approvals import ApprovalCreate
@@ -124,6 +124,21 @@ async def test_a_list_of_messages_waits_for_the_first(site: Site) -> None:
     assert len(reads) == 3  # at first, when its agent's topic is subscribed to, and at the end
     at_once = await site.worker.get(f"{MESSAGES}?wait=50")
     assert at_once.json() == response.json()
+
+
+async def test_a_request_that_waits_is_counted_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It authenticates its agent again after each notification."""
+    counted = []
+
+    async def count(_: SharedRateLimiter, key: str) -> None:
+        counted.append(key)
+
+    monkeypatch.setattr(SharedRateLimiter, "hit", count)
+    path = f"{MESSAGES}?wait=50"
+    await while_waiting(site, site.worker.get(path), site.send_message())
+    assert counted == [str(site.world.worker.id)]
 
 
 @pytest.mark.parametrize("is_assigned", [True, False])
