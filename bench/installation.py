@@ -13,11 +13,14 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from app import build_app
 from bench.client import Client
 from cli.migrate import migrate_database
+from core.clock import now
 from core.config.settings import Settings
 from core.db.engine import create_database_engine
+from core.security.secrets import generate_token, hash_token, token_prefix
 from embedded_postgres.instance import EmbeddedPostgres
-from models import User
+from models import ApiToken, Organization, Role, User
 from services import identity
+from tests.support.people_rows import make_member, make_user
 from web.auth.viewer import SESSION_COOKIE
 
 TOKEN = "a token that is longer than fifty characters, as it has to be"  # noqa: S105
@@ -99,6 +102,39 @@ async def open_client(settings: Settings) -> AsyncGenerator[Client, None]:
     app = build_app(settings)
     async with app.router.lifespan_context(app) as state:
         yield Client(app, dict(state or {}))
+
+
+@dataclass(frozen=True)
+class Person:
+    """An administrator of the organization."""
+
+    cookie: str
+    headers: dict[str, str]  # with an API token
+
+
+async def create_people(settings: Settings, count: int) -> list[Person]:
+    """Create administrators, each with a session and an API token."""
+    engine = create_database_engine(settings, size=1)
+    people = []
+    async with async_sessionmaker(engine).begin() as session:
+        organization = (await session.scalars(select(Organization))).one()
+        for number in range(count):
+            user = make_user(f"Person{number}", organization)
+            token = generate_token("user")
+            own = ApiToken(
+                user=user,
+                name="benchmark",
+                prefix=token_prefix(token),
+                secret_hash=hash_token(token),
+                created_at=now(),
+            )
+            session.add_all([user, make_member(organization, user, role=Role.ADMIN), own])
+            await session.flush()
+            secret = await identity.start_session(session, user, user_agent=None, ip=None)
+            headers = {"authorization": f"Bearer {token}"}
+            people.append(Person(f"{SESSION_COOKIE}={secret}", headers))
+    await engine.dispose()
+    return people
 
 
 async def sign_in(settings: Settings, times: int = 1) -> list[str]:

@@ -20,7 +20,7 @@ import httpx2
 
 from bench.client import StreamRefused, open_stream
 from bench.dataset import API, Dataset, Scale
-from bench.installation import USER, DatabaseServer, sign_in
+from bench.installation import USER, DatabaseServer, Person, create_people
 from bench.measurement import find_percentile
 from bench.results import Row
 from bench.server import ServerProcess, open_server, run_program
@@ -131,7 +131,8 @@ async def measure_soak(
         open_server(settings, folder) as server,
         httpx2.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client,
     ):
-        workers = await _create_workers(client, data, scale.soak_agents)
+        people = await create_people(settings, scale.soak_pages)
+        workers = await _create_workers(client, data, scale.soak_agents, people)
         async with run_fake_gateway(gateway):
             await _create_gateway_board(client, gateway, min(GATEWAY_AGENTS, scale.soak_agents))
         journal = Journal()
@@ -139,7 +140,7 @@ async def measure_soak(
             [
                 *(lambda one=one: _work(client, journal, one) for one in workers),
                 *_list_followers(server, journal, data, scale.soak_subscribers),
-                *await _list_pages(client, server, settings, journal, data, scale.soak_pages),
+                *_list_pages(client, server, journal, data, people),
                 lambda: _flap(gateway),
             ]
         ):
@@ -169,9 +170,12 @@ class Worker:
     task: str
     token: str
     share: float  # of an interval that passes before it begins
+    person: Person  # who decides, and moves the task
 
 
-async def _create_workers(client: httpx2.AsyncClient, data: Dataset, count: int) -> list[Worker]:
+async def _create_workers(
+    client: httpx2.AsyncClient, data: Dataset, count: int, people: Sequence[Person]
+) -> list[Worker]:
     async def create(path: str, **body: Any) -> dict[str, Any]:
         answer = await client.post(f"{API}{path}", json=body, headers=list(USER))
         assert answer.is_success, answer.text
@@ -184,13 +188,15 @@ async def _create_workers(client: httpx2.AsyncClient, data: Dataset, count: int)
         task = await create(
             f"/boards/{board}/tasks", title=f"Work {number}", assigned_agent_id=agent["id"]
         )
-        workers.append(Worker(board, task["id"], agent["token"], number / count))
+        person = people[number % len(people)]
+        workers.append(Worker(board, task["id"], agent["token"], number / count, person))
     return workers
 
 
 async def _work(client: httpx2.AsyncClient, journal: Journal, worker: Worker) -> None:
     """Send heartbeats, and complete a task again and again."""
     agent = {"x-agent-token": worker.token}
+    person = worker.person.headers
     task = f"/agent/boards/{worker.board}/tasks/{worker.task}"
     asked = {"action_type": "task.complete", "task_id": worker.task, "confidence": 90}
     rounds = int(WORK_INTERVAL // HEARTBEAT_INTERVAL)
@@ -213,12 +219,11 @@ async def _work(client: httpx2.AsyncClient, journal: Journal, worker: Worker) ->
             if request is not None:
                 path = f"/boards/{worker.board}/approvals/{request.json()['id']}"
                 decision = {"status": "approved"}
-                person = dict(USER)
                 await send(client, "decision", "PATCH", path, json=decision, headers=person)
             path = f"/boards/{worker.board}/tasks/{worker.task}"
             for status in ("done", "inbox"):
                 body = {"status": status}
-                await send(client, "move", "PATCH", path, json=body, headers=dict(USER))
+                await send(client, "move", "PATCH", path, json=body, headers=person)
         await asyncio.sleep(max(0.0, next_at - time.monotonic()))
 
 
@@ -247,19 +252,17 @@ def _list_followers(
     return [lambda number=number: follow(number) for number in range(count)]
 
 
-async def _list_pages(
+def _list_pages(
     client: httpx2.AsyncClient,
     server: ServerProcess,
-    settings: Settings,
     journal: Journal,
     data: Dataset,
-    count: int,
+    people: Sequence[Person],
 ) -> list[Callable[[], Any]]:
-    """Return what behaves as open pages of boards, each of another session."""
-    cookies = await sign_in(settings, count)
+    """Return what behaves as open pages of boards, each of another person."""
 
     async def show(number: int) -> None:
-        page = OpenPage(client, data.boards[number % len(data.boards)], cookies[number])
+        page = OpenPage(client, data.boards[number % len(data.boards)], people[number].cookie)
         while True:
             start = time.perf_counter()
             try:
@@ -274,7 +277,7 @@ async def _list_pages(
             journal.reconnections += 1
             await asyncio.sleep(RECONNECT_DELAY)
 
-    return [lambda number=number: show(number) for number in range(count)]
+    return [lambda number=number: show(number) for number in range(len(people))]
 
 
 async def _flap(gateway: FakeAgentsGateway) -> None:
