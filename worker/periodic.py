@@ -6,7 +6,7 @@ once, and nothing is lost. docs/decisions/jobs.md gives the reasons.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -51,8 +51,6 @@ LOCKED_BOARD_DELAY = timedelta(seconds=0.25)  # before boards that are locked ar
 FAILED_BOARD_DELAY = timedelta(seconds=1)  # the same after an error
 PURGE_LOCK = "mission control: purge"
 BATCH_PAUSE = 0.05  # seconds between two batches of a deletion, in which others write
-Deletion = Callable[[AsyncSession], Awaitable[int | bool | None]]
-"""Deletes a batch; a number or True says that there may be more."""
 
 log = logging.getLogger(__name__)
 

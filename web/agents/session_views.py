@@ -6,13 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from core.db.reads import Source
-from core.http.request import get_settings, open_reader, open_transaction
+from core.http.request import open_reader, open_transaction
 from core.paging import Paging
 from services import boards, coding_sessions, tool_calls
 from services.agents import AgentCard
-from web.agents import setup
 from web.agents.gate import gate_functions
-from web.agents.views import tab_context
+from web.agents.views import load_card, tab_context
 from web.auth.viewer import current_member
 from web.ui import forms
 from web.ui.flash_cookies import redirect_with_notice
@@ -30,7 +29,7 @@ async def show_sessions(request: Request) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
     paging = Paging(SESSIONS_ON_PAGE, forms.parse_offset(request.query_params))
     async with open_reader(request) as source:
-        card = await _load_card(request, source)
+        card = await load_card(request, source)
         context: dict[str, Any] = {
             **gate_functions(),
             "ungated": await coding_sessions.find_ungated_calls(source, card.agent),
@@ -50,7 +49,7 @@ async def show_session(request: Request) -> Response:
     paging = Paging(CALLS_ON_PAGE, forms.parse_offset(request.query_params))
     session_id = forms.path_id(request, "session_id")
     async with open_reader(request) as source:
-        card = await _load_card(request, source)
+        card = await load_card(request, source)
         summary = await coding_sessions.get_session(source, card.agent, session_id)
         calls = await tool_calls.list_calls(source, card.agent, paging, session_id=session_id)
     context: dict[str, Any] = {
@@ -68,16 +67,11 @@ async def revoke_grant(request: Request) -> Response:
     """End a permission of an agent."""
     agent_id, grant_id = (forms.path_id(request, name) for name in ("agent_id", "grant_id"))
     async with open_transaction(request) as session:
-        card = await _load_card(request, session)
+        card = await load_card(request, session)
         await tool_calls.end_grant(session, request.user, card.agent, grant_id)
     return redirect_with_notice(
         request, f"/agents/{agent_id}/sessions#permissions", _("Permission revoked")
     )
-
-
-async def _load_card(request: Request, source: Source) -> AgentCard:
-    member, agent_id = current_member(request), forms.path_id(request, "agent_id")
-    return await setup.load_agent_card(source, member, agent_id, get_settings(request))
 
 
 async def _can_change_board(request: Request, source: Source, card: AgentCard) -> bool:

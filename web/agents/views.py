@@ -305,7 +305,7 @@ async def show_runs(request: Request) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
     offset = forms.parse_offset(request.query_params)
     async with open_reader(request) as source:
-        card = await _load_card(request, source)
+        card = await load_card(request, source)
         page = await runs.list_agent_runs(source, card.agent, Paging(limit=25, offset=offset))
     context: dict[str, Any] = tab_context(card, "runs") | {
         "page": page,
@@ -319,7 +319,7 @@ async def show_runs(request: Request) -> Response:
 async def show_current_run(request: Request) -> Response:
     """Show the current or last run of an agent on its gateway."""
     async with open_reader(request) as source:
-        card = await _load_card(request, source)
+        card = await load_card(request, source)
         context = await load_agent_run(source, current_member(request), card.agent)
     return render_part(request, "runs/_agent_run.html", **context)
 
@@ -329,7 +329,7 @@ async def show_messages(request: Request) -> Response:
     layout = None if is_part_request(request) else await load_layout(request)
     member, query = current_member(request), request.query_params
     async with open_reader(request) as source:
-        card = await _load_card(request, source)
+        card = await load_card(request, source)
         context = await load_messages(source, member, card.agent, query)
     context |= tab_context(card, "messages")
     if layout is None:
@@ -351,7 +351,8 @@ async def retry_message(request: Request) -> Response:
     return RedirectResponse(f"/agents/{agent.id}/messages{place.query}", 303)
 
 
-async def _load_card(request: Request, source: Source) -> AgentCard:
+async def load_card(request: Request, source: Source) -> AgentCard:
+    """Return the agent that the address names. Raises NotFound."""
     member, agent_id = current_member(request), forms.path_id(request, "agent_id")
     return await setup.load_agent_card(source, member, agent_id, get_settings(request))
 
@@ -434,7 +435,7 @@ async def _render_settings(
     member, agent_id = current_member(request), forms.path_id(request, "agent_id")
     async with open_reader(request) as source:
         agent = await agents.get_agent(source, member, agent_id)
-        card = await _load_card(request, source)
+        card = await load_card(request, source)
         gateway = (await gateways.load_agent_gateways(source, [agent])).get(agent.gateway_id)
     lifetimes = sorted({*identity.TOKEN_LIFETIMES, agent.token_days or 0} - {0})
     named = [(days, ngettext("%(num)d day", "%(num)d days", days)) for days in lifetimes]
