@@ -26,6 +26,7 @@ from cli.server_address import publish_address
 from core.config.settings import Settings
 
 MAX_OPEN_FILES = 65_536
+RESPONSE_TIME = 2  # seconds that a response may take after the stop signal
 
 
 def main(arguments: list[str]) -> int:
@@ -180,7 +181,7 @@ async def run_uvicorn(
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=30,  # seconds
-            timeout_graceful_shutdown=2,  # seconds that a response may take after the stop signal
+            timeout_graceful_shutdown=RESPONSE_TIME,
         )
     )
     shutdown_task = asyncio.create_task(_shut_down(server, stop))
@@ -193,13 +194,20 @@ async def _shut_down(server: Any, stop: asyncio.Event) -> None:
     from core.http.long_wait import end_waits
 
     await stop.wait()
-    # uvicorn's error about streams that end with the server
-    logging.getLogger("uvicorn.error").addFilter(
-        lambda record: "without completing response" not in record.getMessage()
-    )
+    logging.getLogger("uvicorn.error").addFilter(_is_no_effect_of_a_stop)
     server.handle_exit(0, None)
     end_event_streams()
     end_waits()
+
+
+def _is_no_effect_of_a_stop(record: logging.LogRecord) -> bool:
+    """Leave out streams that end with the server, and requests that it cancels.
+
+    uvicorn logs a traceback for each of these requests, and their number in one line.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    is_stream = "without completing response" in record.getMessage()
+    return not is_stream and not isinstance(error, asyncio.CancelledError)
 
 
 async def print_addresses(settings: Settings) -> None:

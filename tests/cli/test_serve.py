@@ -1,5 +1,7 @@
 """./run: start, printed addresses, shared database and stop."""
 
+import asyncio
+import logging
 import re
 import signal
 import socket
@@ -9,7 +11,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from sse_starlette.sse import AppStatus
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
 
+from cli.serve import run_uvicorn
 from tests.cli.conftest import TIMEOUT, run_cli, run_command_line, sign_up_owner
 from tests.support.installation import (
     LOCAL_AUTH,
@@ -30,6 +37,39 @@ def open_link(link: str) -> int:
     with httpx2.Client(timeout=20, headers={"Sec-Fetch-Site": "same-origin"}) as client:
         client.post(f"{path}/openings", data={"link": secret})
         return client.get(path).status_code
+
+
+async def test_a_request_that_is_cancelled_at_the_end_is_not_logged_as_an_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An overloaded server has more than a thousand of them."""
+    monkeypatch.setattr("cli.serve.RESPONSE_TIME", 0.01)
+    monkeypatch.setattr("core.garbage.FullCollections.start", lambda _: None)
+    monkeypatch.setattr(AppStatus, "should_exit", False)  # the server that stops sets it
+    stop, clients = asyncio.Event(), list[asyncio.Task[None]]()
+
+    async def wait(request: Request) -> None:
+        stop.set()
+        await asyncio.Event().wait()
+
+    async def ask() -> None:
+        reader, writer = await asyncio.open_connection(*server_socket.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: mission.test\r\n\r\n")
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    async def start_asking() -> None:
+        clients.append(asyncio.create_task(ask()))
+
+    server_socket = socket.create_server(("127.0.0.1", 0))
+    app = Starlette(routes=[Route("/", wait)])
+    with caplog.at_level(logging.INFO, logger="uvicorn.error"):
+        async with asyncio.timeout(TIMEOUT):
+            await run_uvicorn(app, server_socket, stop, start_asking)
+            await asyncio.gather(*clients)
+    assert "Cancel 1 running task(s)" in caplog.text
+    assert [one.getMessage() for one in caplog.records if one.exc_info] == []
 
 
 def test_it_prints_its_address_and_the_first_run_link(shared_installation: Installation) -> None:
