@@ -189,8 +189,11 @@ class GatewaySupervisor:
             except AppError as error:
                 log.warning("The gateway %s cannot be connected: %s", gateway.id, error.message)
                 return  # it is connected again when its row changes
-            except Exception:
-                log.exception("The connection to the gateway %s has failed.", gateway.id)
+            except Exception as error:
+                is_ours = not is_temporary_error(error)
+                level = logging.ERROR if is_ours else logging.WARNING
+                text = "The connection to the gateway %s has failed: %r"
+                log.log(level, text, gateway.id, error, exc_info=is_ours)
             await asyncio.sleep(self._interval)
 
     async def _disconnect(self, ids: list[UUID]) -> None:

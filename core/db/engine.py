@@ -271,8 +271,10 @@ def is_temporary_error(error: BaseException) -> bool:
     """Return whether the same statements can succeed later: after an outage, or at once.
 
     Beside outages these are time limits, locks and deadlocks of one transaction. An error of the
-    program is none.
+    program is none. A group of errors is one if all of them are.
     """
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_temporary_error, error.exceptions))
     return is_outage(error) or find_sqlstate(error).startswith(TEMPORARY_CODES)
 
 

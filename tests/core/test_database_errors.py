@@ -105,6 +105,12 @@ async def test_a_connection_that_the_server_has_closed_is_an_outage(
     await engine.dispose()
 
 
+def test_a_group_of_errors_is_temporary_if_all_of_them_are() -> None:
+    lost = ConnectionResetError()
+    assert is_temporary_error(ExceptionGroup("", [lost, ExceptionGroup("", [lost])]))
+    assert not is_temporary_error(ExceptionGroup("", [lost, ValueError()]))
+
+
 async def test_a_database_that_cannot_be_reached_is_an_outage(
     isolated_settings: Settings, server_connection: asyncpg.Connection
 ) -> None:

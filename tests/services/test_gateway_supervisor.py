@@ -1,5 +1,7 @@
 """The gateway supervisor: one process per gateway, which records the connection state."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import select, update
 
@@ -106,6 +108,36 @@ async def test_a_frozen_gateway_is_shown_and_is_not_reported_as_lost(
             select(Event.data).where(Event.type == EventType.GATEWAY_UPDATED)
         )
         assert not any({"is_away", "is_back"} & data.keys() for data in events)
+
+
+async def test_a_status_that_an_outage_of_the_database_prevents_is_stored_later(
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    connector: GatewayConnector,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The connection is opened again for it. An outage is no error of the program."""
+    record, lost = gateways.record_probe, []
+
+    async def lose_first(*arguments: Any) -> object:
+        if not lost:
+            lost.append(ConnectionResetError("The database has closed the connection."))
+            raise lost[0]
+        return await record(*arguments)
+
+    monkeypatch.setattr(gateways, "record_probe", lose_first)
+    async with run_fake_gateway(FakeGateway()) as fake:
+        gateway = await create_gateway(isolated_transaction, isolated_world, connector, fake)
+
+        async def is_connected() -> bool:
+            return failed_check_name(await load_gateway(isolated_transaction, gateway)) == "nothing"
+
+        async with run_supervisor(connector, isolated_transaction):
+            await wait_for(is_connected)
+    [logged] = [one for one in caplog.records if "has failed" in one.getMessage()]
+    assert logged.levelname == "WARNING"
+    assert not logged.exc_info
 
 
 async def test_changed_gateways_are_reconnected_and_deleted_ones_closed(
