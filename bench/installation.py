@@ -18,7 +18,7 @@ from core.config.settings import Settings
 from core.db.engine import create_database_engine
 from core.security.secrets import generate_token, hash_token, token_prefix
 from embedded_postgres.instance import EmbeddedPostgres
-from models import ApiToken, Organization, Role, User
+from models import ApiToken, Organization, User
 from services import identity
 from tests.support.people_rows import make_member, make_user
 from web.auth.viewer import SESSION_COOKIE
@@ -106,14 +106,14 @@ async def open_client(settings: Settings) -> AsyncGenerator[Client, None]:
 
 @dataclass(frozen=True)
 class Person:
-    """An administrator of the organization."""
+    """A member who may change all boards."""
 
     cookie: str
     headers: dict[str, str]  # with an API token
 
 
 async def create_people(settings: Settings, count: int) -> list[Person]:
-    """Create administrators, each with a session and an API token."""
+    """Create members who may change all boards, each with a session and an API token."""
     engine = create_database_engine(settings, size=1)
     people = []
     async with async_sessionmaker(engine).begin() as session:
@@ -128,7 +128,7 @@ async def create_people(settings: Settings, count: int) -> list[Person]:
                 secret_hash=hash_token(token),
                 created_at=now(),
             )
-            session.add_all([user, make_member(organization, user, role=Role.ADMIN), own])
+            session.add_all([user, make_member(organization, user, all_boards_write=True), own])
             await session.flush()
             secret = await identity.start_session(session, user, user_agent=None, ip=None)
             headers = {"authorization": f"Bearer {token}"}

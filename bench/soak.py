@@ -65,6 +65,7 @@ class Journal:
     failures: Counter[tuple[int, str, str, str]] = field(default_factory=Counter)
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
     events: int = 0  # that subscribers have received
+    page_requests: int = 0
     reconnections: int = 0
     restarted: tuple[float, float] = (float("inf"), float("inf"))  # begin and end
 
@@ -262,8 +263,8 @@ def _list_pages(
     """Return what behaves as open pages of boards, each of another person."""
 
     async def show(number: int) -> None:
-        page = OpenPage(client, data.boards[number % len(data.boards)], people[number].cookie)
         while True:
+            page = OpenPage(client, data.boards[number % len(data.boards)], people[number].cookie)
             start = time.perf_counter()
             try:
                 await page.open(server.port)
@@ -272,6 +273,7 @@ def _list_pages(
             except* (httpx2.TransportError, StreamRefused, OSError, AssertionError) as errors:
                 journal.fail("page", repr(errors.exceptions[0])[:MAX_REASON])
             finally:
+                journal.page_requests += page.requests
                 if page.stream:
                     page.stream.close()
             journal.reconnections += 1
@@ -394,7 +396,11 @@ def _build_rows(journal: Journal, samples: list[Sample], scale: Scale) -> list[R
         p99 = find_percentile(durations, 0.99)
         rows.append(Row("soak", f"soak: {kind}, p99", "ms", p99, details=details))
     cpu = (samples[-1].cpu - samples[0].cpu) / (samples[-1].at - samples[0].at)
-    details = {"events": journal.events, "reconnections": journal.reconnections}
+    details = {
+        "events": journal.events,
+        "page_requests": journal.page_requests,
+        "reconnections": journal.reconnections,
+    }
     rows.append(Row("soak", "soak: CPU", "core", cpu, details=details))
     return rows
 
