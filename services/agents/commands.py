@@ -76,7 +76,7 @@ class AgentDeparture:
     agent: Agent
 
 
-AGENT_DEPARTURE: Hook[AgentDeparture, events.NewEvent] = Hook("AGENT_DEPARTURE")
+AGENT_DEPARTURE: Hook[AgentDeparture, list[events.NewEvent]] = Hook()
 """An agent is about to leave its board; the returned events are recorded before its own."""
 
 

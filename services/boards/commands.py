@@ -186,7 +186,7 @@ class BoardDeletion:
     board: Board
 
 
-BOARD_DELETION: Hook[BoardDeletion, NewEvent] = Hook("BOARD_DELETION")
+BOARD_DELETION: Hook[BoardDeletion, list[NewEvent]] = Hook()
 """A board is about to be deleted; the returned events are recorded before its own."""
 
 

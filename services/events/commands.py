@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Never
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -63,7 +63,7 @@ class NewEvent:
         }
 
 
-EVENTS_RECORDED: Hook[Sequence[NewEvent], Never] = Hook("EVENTS_RECORDED")
+EVENTS_RECORDED: Hook[Sequence[NewEvent], None] = Hook()
 """Events and their audit records will be inserted when the transaction commits."""
 
 

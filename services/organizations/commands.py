@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Annotated, Never
+from typing import Annotated
 from uuid import UUID
 
 from sqlalchemy import delete, select, update
@@ -34,8 +34,8 @@ from services.organizations.rules import (
 
 PERSONAL_ORGANIZATION_NAME = "Personal"  # for a user without an organization who calls the API
 
-ORGANIZATION_CREATION: Hook[Organization, Never] = Hook("ORGANIZATION_CREATION")
-"""An organization was inserted. What handlers add to the session is inserted with its owner."""
+ORGANIZATION_CREATION: Hook[Organization, None] = Hook()
+"""An organization was inserted. What the handler adds to the session is inserted with its owner."""
 
 
 class OrganizationCreate(Fields):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Never
+from typing import Annotated
 from uuid import UUID
 
 from sqlalchemy import case, delete, exists, or_, select, update
@@ -63,8 +63,8 @@ class AccessLoss:
     by: User | None  # None: the user has deleted the account
 
 
-ACCESS_LOSS: Hook[AccessLoss, Never] = Hook("ACCESS_LOSS")
-"""A user has lost access, and was locked with `lock_user_with_boards`. Handlers record events."""
+ACCESS_LOSS: Hook[AccessLoss, None] = Hook()
+"""A user has lost access, and was locked with `lock_user_with_boards`. The handler adds events."""
 
 
 async def lock_member(session: AsyncSession, by: Member, member_id: UUID) -> LockedMember:

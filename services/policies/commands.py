@@ -38,8 +38,8 @@ class PolicyChange:
     board_ids: Sequence[UUID]
 
 
-POLICY_CHANGE: Hook[PolicyChange, events.NewEvent] = Hook("POLICY_CHANGE")
-"""Rules were replaced. Handlers return events."""
+POLICY_CHANGE: Hook[PolicyChange, Sequence[events.NewEvent]] = Hook()
+"""Rules were replaced. The handler returns events."""
 
 
 async def replace_policy(
