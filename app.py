@@ -116,12 +116,14 @@ class RateLimits:
         }
         return cls(
             provider_sign_ins=SharedRateLimiter(
-                *(shared, "provider_sign_ins", 20 * settings.rate_limit_sign_in),
+                shared,
+                "provider_sign_ins",
+                20 * settings.rate_limit_sign_in,
                 settings.rate_limit_sign_in_seconds,
             ),
             telemetry=SharedRateLimiter(shared, "telemetry", MAX_EXPORTS, 60.0),
             webhook_rejections=SharedRateLimiter(
-                *(shared, "webhook_rejections", MAX_STORED_REJECTIONS, 60.0), refuses=False
+                shared, "webhook_rejections", MAX_STORED_REJECTIONS, 60.0, refuses=False
             ),
             channel_messages=limit_manual_messages(shared, "channel_messages", 20),
             webhook_messages=limit_manual_messages(shared, "webhook_messages", 40),
@@ -251,7 +253,9 @@ def build_state(
         ),
         "hook_contacts": RateLimiter(1, 30.0),  # by agent and client: what is recorded of them
         "long_waits": SharedConcurrencyLimiter(
-            *(shared_limits, "waits", "Too many requests of agents wait already."),
+            shared_limits,
+            "waits",
+            "Too many requests of agents wait already.",
             max_of_process=MAX_WAITS_OF_PROCESS,
         ),
         "shared_transactions": SharedTransactions(transaction_factory),

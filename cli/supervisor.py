@@ -322,7 +322,9 @@ class Supervisor:
             delay = min(0.25 * 2 ** min(self._short_lives, 10), MAX_RESTART_DELAY)
         log.error(
             "The process %s has ended with %s. Another one starts in %s s.",
-            *(process.pid, reason, delay),
+            process.pid,
+            reason,
+            delay,
         )
         self._start_times.append(at + delay)
 

@@ -159,7 +159,9 @@ class HoldRecorder:
         milliseconds = round(hold.seconds * 1000)
         log.warning(
             "The event loop was held for %s ms by %s%s",
-            *(milliseconds, hold.place, more),
+            milliseconds,
+            hold.place,
+            more,
             extra={"facts": {"ms": milliseconds, "place": hold.place, "omitted": omitted}},
         )
         if len(self._logged) >= MAX_PLACES:

@@ -328,7 +328,9 @@ def _read_file(file: Path) -> Any:
 def _list_families() -> list[Any]:
     return [
         [
-            *(metric.name, metric.type, metric.documentation),
+            metric.name,
+            metric.type,
+            metric.documentation,
             [
                 [sample.name, sample.labels, sample.value]
                 for sample in metric.samples

@@ -206,7 +206,10 @@ class SharedLimits:
         sent = {count.key: (count, count.ends_at, count.used + count.waiting) for count in counts}
         claims = [
             Claim(
-                *(count.key, count.limit, count.used, needed),
+                count.key,
+                count.limit,
+                count.used,
+                needed,
                 spare=needed if count.waiting else 0,
                 seconds=LEASE if ends_at == math.inf else max(0.0, ends_at - at),
             )

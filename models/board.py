@@ -40,7 +40,10 @@ class Board(Base):
         CheckConstraint("max_agents >= 0", name="max_agents"),
         Index(
             "ix_boards_names",
-            *("organization_id", text("lower(name)"), text("created_at desc"), "id"),
+            "organization_id",
+            text("lower(name)"),
+            text("created_at desc"),
+            "id",
         ),
     )
 
@@ -92,7 +95,9 @@ class SavedView(Base):
     __table_args__ = (
         Index(
             "uq_saved_views_name",
-            *("board_id", "user_id", text("lower(name)")),
+            "board_id",
+            "user_id",
+            text("lower(name)"),
             unique=True,
             postgresql_nulls_not_distinct=True,
         ),
@@ -152,7 +157,10 @@ class ReadMarker(Base):
     __tablename__ = "read_markers"
     __table_args__ = (
         UniqueConstraint(
-            *("user_id", "board_id", "kind", "task_id"),
+            "user_id",
+            "board_id",
+            "kind",
+            "task_id",
             name="uq_read_markers_one_each",
             postgresql_nulls_not_distinct=True,
         ),

@@ -70,7 +70,9 @@ class WebhookPayload(Base):
         Index(None, "webhook_id", "received_at"),
         Index(
             "ix_board_webhook_payloads_queued",
-            *("webhook_id", "received_at", "id"),
+            "webhook_id",
+            "received_at",
+            "id",
             postgresql_where="is_queued",
         ),
         CheckConstraint("state <> 'failed' or error is not null", name="error"),

@@ -139,8 +139,12 @@ class NotificationCount(CounterMixin, Base):
     __tablename__ = "notification_counts"
     __table_args__ = (
         _unique(
-            *("notification_counts", "user_id", "organization_id", "kind"),
-            *("board_id", "board_group_id"),
+            "notification_counts",
+            "user_id",
+            "organization_id",
+            "kind",
+            "board_id",
+            "board_group_id",
         ),
     )
 

@@ -22,7 +22,10 @@ class Note(Base):
         Index(None, "board_id", "is_chat", "created_at"),
         Index(
             "ix_board_memory_shown",
-            *("board_id", "created_at", "id", "is_chat"),
+            "board_id",
+            "created_at",
+            "id",
+            "is_chat",
             postgresql_where=IS_NOT_BLANK,
         ),
     )
@@ -48,7 +51,10 @@ class GroupNote(Base):
         Index(None, "board_group_id", "is_chat", "created_at"),
         Index(
             "ix_board_group_memory_shown",
-            *("board_group_id", "created_at", "id", "is_chat"),
+            "board_group_id",
+            "created_at",
+            "id",
+            "is_chat",
             postgresql_where=IS_NOT_BLANK,
         ),
     )

@@ -80,7 +80,8 @@ class Notification(Base):
         Index(None, "user_id", "updated_at", "id"),
         Index(
             "ix_notifications_unread",
-            *("user_id", "organization_id"),
+            "user_id",
+            "organization_id",
             postgresql_where=text("read_at is null and resolved_at is null"),
         ),
         Index(None, "kind", "key"),
@@ -154,7 +155,11 @@ class NotificationPreference(Base):
     __tablename__ = "notification_preferences"
     __table_args__ = (
         UniqueConstraint(
-            *("user_id", "organization_id", "kind", "board_id", "channel_id"),
+            "user_id",
+            "organization_id",
+            "kind",
+            "board_id",
+            "channel_id",
             name="uq_notification_preferences_choice",
             postgresql_nulls_not_distinct=True,
         ),

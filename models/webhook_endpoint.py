@@ -77,17 +77,20 @@ class WebhookDelivery(Base):
         Index(None, "endpoint_id", "number"),
         Index(
             "ix_webhook_deliveries_due",
-            *("endpoint_id", "next_attempt_at"),
+            "endpoint_id",
+            "next_attempt_at",
             postgresql_where=text("next_attempt_at IS NOT NULL"),
         ),
         Index(
             "ix_webhook_deliveries_not_delivered",
-            *("endpoint_id", "state"),
+            "endpoint_id",
+            "state",
             postgresql_where=text("state <> 'delivered'"),
         ),
         Index(
             "ix_webhook_deliveries_delivered",
-            *("endpoint_id", "delivered_at"),
+            "endpoint_id",
+            "delivered_at",
             postgresql_where=text("delivered_at IS NOT NULL"),
         ),
         Index(None, "created_at"),

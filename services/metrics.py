@@ -566,7 +566,11 @@ def select_edge_events(scope: Select[Any]) -> CTE:
     """
     parts = [
         select(
-            *(Event.board_id, Event.type, Event.data, Event.created_at, Event.seq),
+            Event.board_id,
+            Event.type,
+            Event.data,
+            Event.created_at,
+            Event.seq,
             literal(weight).label("weight"),
             ended.label("span_ended"),
         ).where(

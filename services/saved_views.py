@@ -52,7 +52,10 @@ IS_VISIBLE = and_(
 
 BOARD_VIEWS: Query[ListedView] = Query(
     select(
-        *(SavedView.id, SavedView.name, SavedView.query, SavedView.version),
+        SavedView.id,
+        SavedView.name,
+        SavedView.query,
+        SavedView.version,
         SavedView.user_id.is_(None),
         DefaultView.id.is_not(None),
     )

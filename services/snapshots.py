@@ -213,7 +213,7 @@ def _tags_subquery() -> ScalarSelect[Any]:
     """Select the tags of a task in their order."""
     on = TagAssignment
     tag = func.jsonb_build_object(
-        *("id", Tag.id), *("name", Tag.name), *("slug", Tag.slug), *("color", Tag.color)
+        "id", Tag.id, "name", Tag.name, "slug", Tag.slug, "color", Tag.color
     )
     in_order = func.jsonb_agg(tag).aggregate_order_by(on.position, on.created_at, on.id)
     return (

@@ -40,7 +40,8 @@ BLOCKED_NETWORKS = tuple(
 """Networks that no setting can allow."""
 
 TRANSLATED = (  # by NAT64, and by stateless translation (RFC 6052, RFC 2765)
-    *(IPv6Network("64:ff9b::/96"), IPv6Network("::ffff:0:0:0/96")),
+    IPv6Network("64:ff9b::/96"),
+    IPv6Network("::ffff:0:0:0/96"),
 )
 ISATAP_IDENTIFIERS = (0x00005EFE, 0x02005EFE)  # before the IPv4 address (RFC 5214)
 RESOLVE_TIMEOUT = 5.0  # seconds

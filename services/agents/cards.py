@@ -397,8 +397,15 @@ def select_cards() -> Select[*tuple[Any, ...]]:
     held = select_held_calls()
     return (
         select(
-            *(Agent, Board, Task, Gateway, run.c.phase, run.c.updated_at),
-            *(held.correlate(Agent).exists(), sessions.c.working_at, sessions.c.open_at),
+            Agent,
+            Board,
+            Task,
+            Gateway,
+            run.c.phase,
+            run.c.updated_at,
+            held.correlate(Agent).exists(),
+            sessions.c.working_at,
+            sessions.c.open_at,
             HAS_CLIENT,
         )
         .outerjoin(Board, Board.id == Agent.board_id)

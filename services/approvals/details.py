@@ -206,7 +206,7 @@ def decided_approvals_query() -> ApprovalSelect:
 
 def _join_related(*details: ColumnElement[Any]) -> ApprovalSelect:
     query = (
-        select(*(Approval, Board, Agent, User, Requester, FirstApprover, Lapsed), *details)
+        select(Approval, Board, Agent, User, Requester, FirstApprover, Lapsed, *details)
         .join(Board, Board.id == Approval.board_id)
         .outerjoin(Agent, Agent.id == Approval.agent_id)
         .outerjoin(User, User.id == Approval.decided_by_user_id)

@@ -102,9 +102,13 @@ class AuditExport:
         last = self._sequence if self._first else 0
         return VerificationResult(
             organization_id,
-            *(self._after, self._previous_hash),
-            *(self._first, last, self._hash),
-            *(self._marked_hash, problem),
+            self._after,
+            self._previous_hash,
+            self._first,
+            last,
+            self._hash,
+            self._marked_hash,
+            problem,
         )
 
     def _parse(self, line: bytes) -> dict[str, Any]:

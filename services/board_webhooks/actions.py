@@ -159,7 +159,10 @@ async def _create_task(
     fields |= {"priority": task.priority, "due_at": task.due_at}
     fields |= {"tag_ids": [tag.id for tag in found], "custom_field_values": values}
     detail = await tasks.create_task(
-        *(session, None, board, tasks.TaskCreate.parse(fields)),
+        session,
+        None,
+        board,
+        tasks.TaskCreate.parse(fields),
         webhook=name_source(webhook, payload),
         sends_messages=sends_messages,
     )

@@ -275,10 +275,21 @@ def _select_payload_overviews() -> Select[*tuple[Any, ...]]:
     stored = WebhookPayload
     return (
         select(
-            *(stored.id, stored.received_at, event, stored.content_type, stored.source_ip),
-            *(stored.size, stored.state, stored.error, stored.is_queued),
-            *(stored.is_signed, stored.task_id),
-            *(Message.agent_id, Agent.name, Message.state, Message.last_error),
+            stored.id,
+            stored.received_at,
+            event,
+            stored.content_type,
+            stored.source_ip,
+            stored.size,
+            stored.state,
+            stored.error,
+            stored.is_queued,
+            stored.is_signed,
+            stored.task_id,
+            Message.agent_id,
+            Agent.name,
+            Message.state,
+            Message.last_error,
         )
         .outerjoin(Message, Message.id == stored.message_id)
         .outerjoin(Agent, Agent.id == Message.agent_id)

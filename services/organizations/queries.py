@@ -124,8 +124,10 @@ MEMBER: Query[tuple[Any, ...]] = Query(
 EMAIL = func.lower(User.email)
 BY_EMAIL = (EMAIL, User.name, Member.id)
 BY_EMAIL_WITHOUT_NULL = (
-    *(EMAIL.is_(None), func.coalesce(EMAIL, "")),
-    *(User.name.is_(None), func.coalesce(User.name, "")),
+    EMAIL.is_(None),
+    func.coalesce(EMAIL, ""),
+    User.name.is_(None),
+    func.coalesce(User.name, ""),
     Member.id,
 )
 """The same order as BY_EMAIL, by values that cursors can have."""

@@ -145,7 +145,8 @@ class RuleSet:
         Times are distinguished by the minute, in which windows begin and end.
         """
         return (
-            *(facts.kind, facts.skeleton),
+            facts.kind,
+            facts.skeleton,
             facts.agent_id if facts.agent_id in self._agent_ids else None,
             facts.risk,
             bisect_right(self._thresholds, facts.confidence),

@@ -265,8 +265,12 @@ class _RequestSimulation:
         if verdict.effect is not PolicyEffect.ASK_ONE and len(self.examples) < MAX_EXAMPLES:
             self.examples.append(
                 SimulatedRequest(
-                    *(request.id, request.board_id, request.action_type),
-                    *(request.created_at, request.status, verdict),
+                    request.id,
+                    request.board_id,
+                    request.action_type,
+                    request.created_at,
+                    request.status,
+                    verdict,
                 )
             )
 
@@ -315,8 +319,14 @@ class _CallSimulation:
         if (effect is PolicyEffect.ALLOW) is not was_allowed and len(self.examples) < MAX_EXAMPLES:
             self.examples.append(
                 SimulatedCall(
-                    *(call.id, call.agent_id, call.approval_id, call.tool, tool.excerpt),
-                    *(call.created_at, call.answer, verdict),
+                    call.id,
+                    call.agent_id,
+                    call.approval_id,
+                    call.tool,
+                    tool.excerpt,
+                    call.created_at,
+                    call.answer,
+                    verdict,
                 )
             )
 
@@ -361,8 +371,13 @@ def _build_batch_query(*, by_board: bool) -> Query[_PastRequest]:
     )
     position = tuple_(bindparam("before", type_=AT), bindparam("before_id", type_=Uuid()))
     found = select(
-        *(Approval.id, Approval.board_id, Approval.action_type, Approval.agent_id),
-        *(Approval.confidence, Approval.created_at, Approval.status),
+        Approval.id,
+        Approval.board_id,
+        Approval.action_type,
+        Approval.agent_id,
+        Approval.confidence,
+        Approval.created_at,
+        Approval.status,
         _select_stated_risk().scalar_subquery(),
         func.array(tags.scalar_subquery(), type_=ARRAY(Uuid())),
     )
@@ -382,9 +397,15 @@ def _build_call_query(*, by_board: bool) -> Query[_PastCall]:
     position = tuple_(bindparam("before", type_=AT), bindparam("before_id", type_=Uuid()))
     found = (
         select(
-            *(ToolCall.id, ToolCall.asked_at, ToolCall.agent_id, ToolCall.tool, ToolCall.facts),
-            *(ToolCall.answer, ToolCall.approval_id),
-            *(Approval.decided_status, Approval.decided_by_user_id),
+            ToolCall.id,
+            ToolCall.asked_at,
+            ToolCall.agent_id,
+            ToolCall.tool,
+            ToolCall.facts,
+            ToolCall.answer,
+            ToolCall.approval_id,
+            Approval.decided_status,
+            Approval.decided_by_user_id,
         )
         .outerjoin(Approval, Approval.id == ToolCall.approval_id)
         .where(HAS_FACTS, tuple_(ToolCall.asked_at, ToolCall.id) < position)

@@ -178,7 +178,10 @@ def _build_board_query() -> Query[_UnreadPlace]:
     board_seq = select(marker.seen_seq).where(is_marker_of(marker, BOARD_ID, None))
     query = _group_by_place(
         items,
-        *(items.c.kind, items.c.task_id, func.count(), func.max(items.c.seq)),
+        items.c.kind,
+        items.c.task_id,
+        func.count(),
+        func.max(items.c.seq),
         func.coalesce(board_seq.scalar_subquery(), 0),
     )
     return Query(query, _UnreadPlace._make)
@@ -354,8 +357,13 @@ def _select_unread(
     latest_at = func.max(items.c.created_at)
     query = _group_by_place(
         items,
-        *(items.c.board_id, items.c.kind, items.c.task_id, func.count(), latest_at),
-        *(items.c.seen_seq, items.c.seen_at),
+        items.c.board_id,
+        items.c.kind,
+        items.c.task_id,
+        func.count(),
+        latest_at,
+        items.c.seen_seq,
+        items.c.seen_at,
     )
     if kind is None:
         return query

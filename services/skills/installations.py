@@ -56,7 +56,9 @@ MIN_INTERVAL = timedelta(seconds=20)  # between two calls: a gateway reads its f
 CHECK_INTERVAL = timedelta(hours=1)  # between two checks of what is known
 
 REMOVAL_STATES = {
-    *(SkillState.REMOVAL_REQUESTED, SkillState.REMOVAL_SENT, SkillState.REMOVAL_ACKNOWLEDGED)
+    SkillState.REMOVAL_REQUESTED,
+    SkillState.REMOVAL_SENT,
+    SkillState.REMOVAL_ACKNOWLEDGED,
 }
 """States in which a removal is not requested again."""
 

@@ -32,7 +32,10 @@ REMOVAL_STATES = {
     SkillState.FAILED: SkillState.REMOVAL_FAILED,
 }
 WANTED_STATES = {
-    *(SkillState.REQUESTED, SkillState.SENT, SkillState.ACKNOWLEDGED, SkillState.INSTALLED)
+    SkillState.REQUESTED,
+    SkillState.SENT,
+    SkillState.ACKNOWLEDGED,
+    SkillState.INSTALLED,
 }
 """States in which the field `installed` of the contract is true."""
 

@@ -205,8 +205,10 @@ def _build_facts_query(*, with_fields: bool, with_feedback: bool) -> Query[TaskF
     query = (
         select(
             Task,
-            *(_build_id_array(dependency_ids), _build_id_array(open_dependency_ids)),
-            *(_build_id_array(tag_ids), _build_id_array(watcher_ids)),
+            _build_id_array(dependency_ids),
+            _build_id_array(open_dependency_ids),
+            _build_id_array(tag_ids),
+            _build_id_array(watcher_ids),
             LEAD_ID,
             last_worker_id.correlate(Task).scalar_subquery(),
             RequestedAssignee,

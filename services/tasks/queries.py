@@ -150,8 +150,12 @@ def _select_card_links() -> Select[Any]:
         (TaskLink.kind == LinkKind.CHECK) & (TaskLink.state == "failing")
     )
     row = func.row(
-        *(_as_text(TaskLink.kind), TaskLink.reference, TaskLink.title),
-        *(TaskLink.url, TaskLink.state, TaskLink.checks_state),
+        _as_text(TaskLink.kind),
+        TaskLink.reference,
+        TaskLink.title,
+        TaskLink.url,
+        TaskLink.state,
+        TaskLink.checks_state,
     )
     query = select(row).where(TaskLink.task_id == Task.id, is_shown)
     return query.order_by(TaskLink.updated_at.desc(), TaskLink.id.desc()).limit(3)
@@ -253,8 +257,15 @@ def _build_task_refs(rows: Sequence[Sequence[Any]]) -> list[TaskRef]:
 def _build_task_detail(row: Sequence[Any]) -> TaskDetail:
     task, assignee, user, depends_on, unblocks, tags, approvals, comments, values = row
     return TaskDetail(
-        *(task, assignee, user, _build_task_refs(depends_on), _build_task_refs(unblocks)),
-        *([TagRef(*tag) for tag in tags], *approvals, comments, values),
+        task,
+        assignee,
+        user,
+        _build_task_refs(depends_on),
+        _build_task_refs(unblocks),
+        [TagRef(*tag) for tag in tags],
+        *approvals,
+        comments,
+        values,
     )
 
 
@@ -345,12 +356,20 @@ def build_listed_task(detail: TaskDetail) -> ListedTask:
     task = detail.task
     assignees = (task.assigned_agent_id, task.assigned_user_id, task.created_by_user_id)
     return ListedTask(
-        *(str(task.id), str(task.board_id), task.title, task.description),
-        *(task.status, task.priority, task.due_at),
+        str(task.id),
+        str(task.board_id),
+        task.title,
+        task.description,
+        task.status,
+        task.priority,
+        task.due_at,
         *(None if id is None else str(id) for id in assignees),
         task.claimed_run,
-        *(task.in_progress_at, task.stale_since if task.status == Status.IN_PROGRESS else None),
-        *(task.created_at, task.updated_at, task.version),
+        task.in_progress_at,
+        task.stale_since if task.status == Status.IN_PROGRESS else None,
+        task.created_at,
+        task.updated_at,
+        task.version,
         depends_on=[(str(other.id), other.status) for other in detail.depends_on],
         tags=[(str(tag.id), tag.name, tag.slug, tag.color) for tag in detail.tags],
         custom_field_values=detail.custom_field_values,
@@ -510,7 +529,11 @@ def build_card_task(row: Sequence[Any]) -> CardTask:
     agent_id, name, emoji, user_id, user_name, blockers, tags, links, comments_count = row[11:]
     person = Assignee(user_id, user_name, None, is_person=True) if user_id else None
     return CardTask(
-        *(id, board_id, title, STATUSES[status], *values),
+        id,
+        board_id,
+        title,
+        STATUSES[status],
+        *values,
         Assignee(agent_id, name, emoji) if agent_id else person,
         _build_task_refs(blockers),
         [TagRef(*tag) for tag in tags],

@@ -143,7 +143,10 @@ async def list_excerpts(source: Source, approval_ids: Collection[UUID]) -> Seque
 _IS_OF_APPROVALS = ToolCall.approval_id == func.any(bindparam("approval_ids", type_=ARRAY(Uuid())))
 EXCERPTS: Query[CallExcerpt] = Query(
     select(
-        *(ToolCall.approval_id, CodingSession.client, ToolCall.tool, ToolCall.input_excerpt),
+        ToolCall.approval_id,
+        CodingSession.client,
+        ToolCall.tool,
+        ToolCall.input_excerpt,
         Approval.payload[EDITED_INPUT],
     )
     .join(CodingSession, CodingSession.id == ToolCall.session_id)

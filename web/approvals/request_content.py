@@ -41,7 +41,9 @@ FACT_LABELS = {
 ARGUMENT_LABELS = {"argv": N_("Arguments"), "commandArgv": N_("Arguments of the command")}
 
 ONLY_IN_TEXT = requests.ORIGIN_KEYS - FACT_LABELS.keys() | {
-    *("commandSpans", "cronExecutionSource", "cronOperationBinding")
+    "commandSpans",
+    "cronExecutionSource",
+    "cronOperationBinding",
 }
 """What is shown only in `text`: where a request is from, positions in the command, and hashes."""
 

@@ -95,8 +95,10 @@ async def renew_subscription(request: Request) -> Response:
 
 async def _check_receiver(request: Request, config: Mapping[str, str]) -> None:
     await channels.check_receiver(
-        *(partial(open_reader, request), request.state.outbound_client),
-        *(current_member(request), config),
+        partial(open_reader, request),
+        request.state.outbound_client,
+        current_member(request),
+        config,
     )
 
 

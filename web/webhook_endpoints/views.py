@@ -113,8 +113,10 @@ async def delete_webhook(request: Request) -> Response:
 async def _check_address(request: Request, url: str) -> str:
     """Check where an address leads; return the query of a page that has to warn about it."""
     is_known = await webhook_endpoints.check_address(
-        *(partial(open_reader, request), request.state.outbound_client),
-        *(current_member(request), url),
+        partial(open_reader, request),
+        request.state.outbound_client,
+        current_member(request),
+        url,
     )
     return "" if is_known else "?unknown_host=1"
 

@@ -32,7 +32,9 @@ MAX_CONCURRENT_CALLS = 4  # to one gateway, which handles them one after the oth
 
 MAX_BATCH_WAIT = timedelta(seconds=30)
 STEPS_BEFORE_CONFIG = (
-    *(ProvisioningStep.CREATE, ProvisioningStep.LISTED, ProvisioningStep.NAME),
+    ProvisioningStep.CREATE,
+    ProvisioningStep.LISTED,
+    ProvisioningStep.NAME,
     ProvisioningStep.FILES,
 )
 
