@@ -54,7 +54,7 @@ class SystemAccount:
             f"{' and '.join(FALLBACK_ACCOUNTS)} exists: start as another user, or set DATABASE_URL."
         )
 
-    def run(self, *command: str | Path, **options: Any) -> "subprocess.CompletedProcess[str]":
+    def run(self, *command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a program as this account, in its own session so that Ctrl-C does not reach it."""
         words = {name: text for name, text in os.environ.items() if not name.startswith("PG")}
         if os.geteuid() != self.uid:

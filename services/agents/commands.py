@@ -347,7 +347,7 @@ async def delete_worker(session: AsyncSession, lead: Agent, board: Board, agent_
 
 
 async def remove_board_agents(
-    session: AsyncSession, deletion: "boards.BoardDeletion"
+    session: AsyncSession, deletion: boards.BoardDeletion
 ) -> list[events.NewEvent]:
     """Request the removal of a board's agents from their gateways; their rows go with the board."""
     actor, board = deletion.actor, deletion.board

@@ -232,7 +232,7 @@ async def _apply_contact(
 async def set_group_heartbeat_interval(
     session: AsyncSession,
     actor: Actor,
-    group_agents: "boards.GroupAgents",
+    group_agents: boards.GroupAgents,
     *,
     every: str,
     include_board_leads: bool,

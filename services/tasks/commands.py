@@ -223,7 +223,7 @@ def _dependent_event(task: Task, dependent: Task, at: datetime) -> TaskEvent:
 
 
 async def unassign_departing_agent(
-    session: AsyncSession, departure: "agents.AgentDeparture"
+    session: AsyncSession, departure: agents.AgentDeparture
 ) -> list[events.NewEvent]:
     """Unassign the open tasks of an agent that leaves a locked board.
 

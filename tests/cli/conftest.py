@@ -50,12 +50,12 @@ def shared_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
         yield installation
 
 
-def run_cli(*arguments: str, data: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+def run_cli(*arguments: str, data: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command on a data folder, in a forked process, and wait for its end."""
     return run_forked(*arguments, "--data", str(data), **environment)
 
 
-def run_forked(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def run_forked(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a forked process, and wait for its end."""
     with TemporaryFile("w+") as errors:
         process = PRODUCT.run(words, {"MC_ENV_FILE": os.devnull, **environment}, errors)
@@ -69,7 +69,7 @@ def run_forked(*words: str, **environment: str) -> "subprocess.CompletedProcess[
         return subprocess.CompletedProcess(words, status, output, errors.read())
 
 
-def run_command_line(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def run_command_line(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command and wait for its end."""
     return subprocess.run(
         [sys.executable, "-m", "cli", *arguments],

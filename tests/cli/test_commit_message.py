@@ -35,7 +35,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def run_git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run_git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["git", *arguments], cwd=folder, capture_output=True, text=True, env=ENVIRONMENT
     )

@@ -31,7 +31,7 @@ PRIVATE_HOSTS = ("10.255.255.1", "10.255.255.2")
 
 def call_run_script(
     *arguments: str, run: Path = RUN, path: Path | None = None, cwd: Path = ROOT
-) -> "subprocess.CompletedProcess[str]":
+) -> subprocess.CompletedProcess[str]:
     """Call `run`; if `path` is given, it is the only folder on the PATH."""
     environment = {"PATH": str(path)} if path else {**os.environ, "MC_ENV_FILE": os.devnull}
     return subprocess.run(

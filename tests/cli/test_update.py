@@ -86,10 +86,10 @@ class Checkout:
     data: Path
     server: Installation
     environment: dict[str, str]
-    process: "subprocess.Popen[str] | None" = None
+    process: subprocess.Popen[str] | None = None
     browser: httpx2.Client = field(init=False)
 
-    def start_update(self, *arguments: str) -> "subprocess.Popen[str]":
+    def start_update(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [self.folder / "run", "update", *arguments, "--data", self.data],
             env=self.environment,
@@ -100,7 +100,7 @@ class Checkout:
             start_new_session=True,
         )
 
-    def update(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def update(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         process = self.start_update(*arguments)
         output, errors = process.communicate(timeout=TIMEOUT)
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)

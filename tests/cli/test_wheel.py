@@ -46,7 +46,7 @@ class InstalledWheel:
 
     def run(
         self, program: str, *arguments: str, **environment: str
-    ) -> "subprocess.CompletedProcess[str]":
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment and wait for its end."""
         return subprocess.run(
             [self.programs / program, *arguments],

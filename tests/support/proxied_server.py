@@ -29,7 +29,7 @@ class ProxiedServer:
     server: Installation
     port: int
     ca_file: Path
-    proxy: "subprocess.Popen[bytes]"
+    proxy: subprocess.Popen[bytes]
 
     @property
     def url(self) -> str:
@@ -56,9 +56,7 @@ def adapt(file: str, replaced: dict[str, str]) -> str:
     return text
 
 
-def start_nginx(
-    folder: Path, port: int, server_port: int, silence: int
-) -> "subprocess.Popen[bytes]":
+def start_nginx(folder: Path, port: int, server_port: int, silence: int) -> subprocess.Popen[bytes]:
     """Start nginx with the example, in which most responses may be silent for some seconds."""
     if os.geteuid() != 0:
         pytest.skip("nginx needs root for the folders of its package")
@@ -82,7 +80,7 @@ def start_nginx(
 
 def start_caddy(
     folder: Path, port: int, server_port: int, _silence: int
-) -> "subprocess.Popen[bytes]":
+) -> subprocess.Popen[bytes]:
     """Start Caddy with the example and our certificate. Any response may be silent."""
     site = f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n\nhttps://localhost:{port} {{"
     replaced = {

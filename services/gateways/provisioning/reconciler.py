@@ -356,7 +356,7 @@ class ReconcilePass:
 
     async def _execute_step(self, one: DueAgent, roster: AgentRoster) -> StepOutcome:
         async def record_intent(
-            state: ProvisioningState, versions: "Sequence[agents.FileContent]"
+            state: ProvisioningState, versions: Sequence[agents.FileContent]
         ) -> bool:
             async with self._open_transaction() as session:
                 columns = {"provisioning_state": state}
