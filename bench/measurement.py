@@ -111,13 +111,6 @@ def read_process_cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-async def time_call(client: Client, call: Call) -> float:
-    """Return the milliseconds until a call is answered."""
-    start = time.perf_counter()
-    await client.send_checked(call)
-    return (time.perf_counter() - start) * 1000
-
-
 def find_percentile(values: list[float], share: float) -> float:
     """Return the value below which this share of the values lies; 0 if there are none."""
     ordered = sorted(values)

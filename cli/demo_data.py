@@ -33,14 +33,14 @@ async def find_guide(session: AsyncSession) -> Member | None:
     return await organizations.find_current_membership(session, user) if user else None
 
 
-async def create_demo_organization(session: AsyncSession, name: str) -> Member:
+async def create_demo_organization(session: AsyncSession) -> Member:
     """Create the demo's organization, and return its owner."""
     at = now()
     user = User(clerk_user_id=GUIDE_EXTERNAL_ID, name="Demo guide", created_at=at, updated_at=at)
     session.add(user)
     await session.flush()
     organization = await organizations.create_organization(
-        session, user, organizations.OrganizationCreate(name=name)
+        session, user, organizations.OrganizationCreate(name=ORGANIZATION)
     )
     organization.is_demo = True
     await session.flush()
@@ -94,7 +94,7 @@ async def remove_demo(session: AsyncSession) -> bool:
 
 async def create_demo(session: AsyncSession, base_url: str) -> Member:
     """Create the organization with its boards, agents and tasks; return its owner."""
-    member = await create_demo_organization(session, ORGANIZATION)
+    member = await create_demo_organization(session)
     group = await boards.create_group(session, member, boards.BoardGroupCreate(name=GROUP))
     tag_ids = {}
     for name, color in TAGS.items():

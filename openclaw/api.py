@@ -216,17 +216,15 @@ async def list_sessions(
     return SessionPage(get_list(answer, "sessions"), *numbers)
 
 
-async def describe_session(
-    client: GatewayClient, key: str, *, retry: bool = False
-) -> JsonObject | None:
+async def describe_session(client: GatewayClient, key: str) -> JsonObject | None:
     """Return a session by its key; None if there is none. An invalid key raises REJECTED."""
-    answer = await call_method(client, "sessions.describe", {"key": key}, retry)
+    answer = await call_method(client, "sessions.describe", {"key": key}, retry=True)
     return get_mapping(answer, "session") or None
 
 
-async def reset_session(client: GatewayClient, key: str, *, retry: bool = False) -> None:
+async def reset_session(client: GatewayClient, key: str) -> None:
     """Start a session anew: its agent forgets what was said in it."""
-    await call_method(client, "sessions.reset", {"key": key}, retry)
+    await call_method(client, "sessions.reset", {"key": key}, retry=True)
 
 
 async def chat_history(

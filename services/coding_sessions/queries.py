@@ -16,7 +16,7 @@ from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_
-from models import Agent, ClientConnection, CodingSession, Status, Task, ToolCall, UsageFact
+from models import Agent, ClientConnection, CodingSession, Task, ToolCall, UsageFact
 from services.coding_sessions.rules import GateState, ReportedState, find_gate_state, find_state
 
 WARNING_PERIOD = timedelta(days=7)  # in which calls that ran without asking are a warning
@@ -44,7 +44,6 @@ class SessionSummary:
 
     session: CodingSession
     task_title: str | None
-    task_status: Status | None
     call_count: int
     held_count: int  # calls that wait for people now
     ungated_count: int
@@ -99,7 +98,6 @@ _SUMMARIES = (
     select(
         CodingSession,
         Task.title,
-        Task.status,
         *_CALLS.c,
         *_TOKENS.c,
         _AT,
@@ -116,9 +114,9 @@ _SUMMARIES = (
 
 
 def _build_summary(row: Row) -> SessionSummary:
-    session, title, status, calls, held, ungated, *tokens, at = row
+    session, title, calls, held, ungated, *tokens, at = row
     counts = TokenCounts(*tokens)
-    return SessionSummary(session, title, status, calls, held, ungated, counts, at)
+    return SessionSummary(session, title, calls, held, ungated, counts, at)
 
 
 # without the calls and tokens, which PostgreSQL would sum for all sessions

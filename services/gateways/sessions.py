@@ -204,7 +204,7 @@ async def _describe_session(client: GatewayClient, key: str) -> SessionRow | Non
     Only the key can be the reason of a rejection; an invalid key names no session.
     """
     try:
-        found = await gateway_api.describe_session(client, key, retry=True)
+        found = await gateway_api.describe_session(client, key)
     except GatewayError as error:
         if error.kind is ErrorKind.REJECTED:
             return None

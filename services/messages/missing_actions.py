@@ -5,7 +5,7 @@ turn may have done half of the work.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -109,15 +109,14 @@ TASK_MESSAGES_WITHOUT_ACTION: Query[tuple[Message, Agent]] = Query(
 
 
 async def list_without_action(
-    source: Source, agent: Agent, found: Collection[Message], at: datetime | None = None
+    source: Source, agent: Agent, found: Collection[Message]
 ) -> set[UUID]:
     """Return the ids of those messages to an agent that led to no action on their tasks."""
     ids = [one.id for one in found if one.task_id and one.state is MessageState.ACKNOWLEDGED]
     if not ids:
         return set()
-    since = (at or now()) - NO_ACTION_AFTER
     rows = await MESSAGES_WITHOUT_ACTION.fetch(
-        source, agent_id=agent.id, message_ids=ids, since=since
+        source, agent_id=agent.id, message_ids=ids, since=now() - NO_ACTION_AFTER
     )
     return set(rows)
 

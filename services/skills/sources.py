@@ -24,7 +24,7 @@ MAX_ADDRESS_SIZE = 600  # bytes of the address of a pack; those of its skills ar
 MAX_SKILL_ADDRESS_SIZE = 2_000  # bytes; with its organization it must fit into an index (2,704)
 
 
-def normalize_pack_url(value: object, field: str = "source_url") -> str:
+def normalize_pack_url(value: object) -> str:
     """Return the address of a pack. Raises BadRequest unless it can be the address of an archive.
 
     It is a repository of GitHub, or an archive at an https address.
@@ -33,27 +33,27 @@ def normalize_pack_url(value: object, field: str = "source_url") -> str:
     try:
         parsed = parse_url(url[: MAX_ADDRESS_SIZE + 1])
     except InvalidUrl:
-        raise _invalid_pack_url(field) from None
+        raise _invalid_pack_url() from None
     if len(url.encode()) > MAX_ADDRESS_SIZE:
-        raise _invalid_pack_url(field)
+        raise _invalid_pack_url()
     is_github = parsed.host in ("github.com", "www.github.com")
     if is_github and "/archive/" not in parsed.path:
         url = re.sub(r"(?i)\Ahttps://(www\.)?github\.com/", GITHUB, url).removesuffix(".git")
         name = url.rpartition("/")[2]
         if not REPOSITORY.fullmatch(url) or name in ("", ".", ".."):
-            raise _invalid_pack_url(field)
+            raise _invalid_pack_url()
         return url
     if parsed.scheme != "https" or not parsed.path.lower().endswith(ARCHIVE_SUFFIXES):
-        raise _invalid_pack_url(field)
+        raise _invalid_pack_url()
     return url
 
 
-def _invalid_pack_url(field: str) -> BadRequest:
+def _invalid_pack_url() -> BadRequest:
     reason = N_(
         "Enter a repository, such as https://github.com/owner/name, or an https address of an"
         " archive that ends with .zip or .tar.gz."
     )
-    return BadRequest("pack_url_invalid", reason, field=field, sent_as="text")
+    return BadRequest("pack_url_invalid", reason, field="source_url", sent_as="text")
 
 
 def normalize_branch(value: object) -> str:
@@ -90,7 +90,7 @@ def build_upload_url(name: str) -> str:
     return f"{UPLOAD}{_build_slug(name, 'pack')}"
 
 
-def check_skill_url(value: object, field: str = "source_url") -> str:
+def check_skill_url(value: object) -> str:
     """Validate the address of a single skill: http or https. Raises Invalid."""
     url = str(value).strip()
     try:
@@ -99,14 +99,14 @@ def check_skill_url(value: object, field: str = "source_url") -> str:
         reason = N_(
             "Enter an address that begins with https:// or http://, without a name or a password."
         )
-        raise Invalid("skill_url_invalid", reason, field=field) from None
+        raise Invalid("skill_url_invalid", reason, field="source_url") from None
     length = len(url.encode())
     if length > MAX_SKILL_ADDRESS_SIZE:
         reason = N_("The address is too long: %(length)s bytes, %(max_length)s at most.")
         raise Invalid(
             "skill_url_invalid",
             reason,
-            field=field,
+            field="source_url",
             length=length,
             max_length=MAX_SKILL_ADDRESS_SIZE,
         )

@@ -509,8 +509,7 @@ async def _claim(
     is_expired = approval.expires_at is not None and approval.expires_at <= at
     if is_expired or approval.policy_verdict.required_approvals < verdict.required_approvals:
         return False
-    is_deferred = known is not None and known.approval_id == approval.id
-    if is_deferred and known is not None and known.answer is ToolAnswer.DEFER:
+    if known is not None and known.approval_id == approval.id and known.answer is ToolAnswer.DEFER:
         return True
     if at - approval.resolved_at > LATE_PERIOD:
         return False

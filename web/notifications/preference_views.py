@@ -52,7 +52,6 @@ class Place(NamedTuple):
     name: str
     note: str = ""  # why nothing is sent there now
     channel_id: UUID | None = None
-    is_user_text: bool = False
 
 
 class PreferenceCell(NamedTuple):
@@ -93,7 +92,7 @@ def list_places(channels: Sequence[NotificationChannel]) -> Sequence[Place]:
     return [
         Place("app", _("In Mission Control")),
         *(
-            Place(str(channel.id), channel.name, _describe_state(channel), channel.id, True)
+            Place(str(channel.id), channel.name, _describe_state(channel), channel.id)
             for channel in channels
         ),
     ]

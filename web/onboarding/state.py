@@ -9,7 +9,7 @@ from uuid import UUID
 from core.clock import now
 from core.config.settings import Settings
 from core.db.reads import Source
-from models import Agent, Board, Member, Message, OnboardingStatus
+from models import Agent, Board, Member, OnboardingStatus
 from services import agents, boards, gateway_status, onboarding
 from services.boards import BoardPermissions
 from services.onboarding import (
@@ -33,7 +33,6 @@ class OnboardingState:
     access: BoardPermissions
     conversation: Conversation | None
     interviewer: Interviewer
-    last_message: Message | None  # last message to the interviewing agent
     lead: Agent | None  # lead of the board
     wait: AgentWait | None
     brief: BriefSections
@@ -128,7 +127,6 @@ async def load_onboarding_state(source: Source, member: Member, board_id: UUID) 
         access=access,
         conversation=conversation,
         interviewer=interviewer,
-        last_message=message,
         lead=await agents.find_board_lead(source, board),
         wait=build_wait(conversation, message, name, now(), zone) if conversation else None,
         brief=build_brief(

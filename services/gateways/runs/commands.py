@@ -117,12 +117,12 @@ async def confirm_running(
     await session.execute(running.values(updated_at=now()))
 
 
-def is_lost_condition(at: Any, silent_for: timedelta = LOST_AFTER) -> ColumnElement[bool]:
+def is_lost_condition(at: Any) -> ColumnElement[bool]:
     """Select the runs that had no sign for too long at a time, given as a value or expression."""
-    return (Run.status == RunStatus.RUNNING) & (Run.updated_at < at - silent_for)
+    return (Run.status == RunStatus.RUNNING) & (Run.updated_at < at - LOST_AFTER)
 
 
-async def mark_lost_runs(session: AsyncSession, *, silent_for: timedelta = LOST_AFTER) -> int:
+async def mark_lost_runs(session: AsyncSession) -> int:
     """Mark a batch of runs as lost that had no sign for too long; return their number.
 
     Any number of workers may call it, at any time. A lost run is continued when its gateway
@@ -130,7 +130,7 @@ async def mark_lost_runs(session: AsyncSession, *, silent_for: timedelta = LOST_
     """
     at = now()
     query = select(Run, Agent).join(Agent, Agent.id == Run.agent_id)
-    query = query.where(is_lost_condition(at, silent_for))
+    query = query.where(is_lost_condition(at))
     query = query.order_by(Run.organization_id, Run.id).limit(BATCH_SIZE)
     found = (await session.execute(query.with_for_update(skip_locked=True, of=Run))).all()
     new_events = []

@@ -165,7 +165,7 @@ async def reset_sessions(
                 try:
                     async with slots:
                         key = files.session_key_of(agent)
-                        await gateway_api.reset_session(client, key, retry=True)
+                        await gateway_api.reset_session(client, key)
                 except GatewayError as error:
                     if error.kind is not ErrorKind.REJECTED:
                         raise
