@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -25,6 +25,7 @@ import api.metrics
 import api.telemetry
 import services.subscriptions  # noqa: F401 - sets the handlers of hooks
 import web.pages
+from core.cancellation import cancel_task
 from core.config.settings import Settings
 from core.db.engine import ReadPool, create_database_engine, report_pool_usage
 from core.db.listen import PostgresListener
@@ -169,7 +170,7 @@ def build_app(settings: Settings) -> Starlette:
             )
             name = secret_keys.build_application_name(state["secret_cipher"])
             listening = asyncio.create_task(listener.listen(settings.direct_dsn, name))
-            closing.push_async_callback(_cancel, listening)
+            closing.push_async_callback(cancel_task, listening)
             if state["provider"] is not None:
                 closing.push_async_callback(state["provider"].close)
             closing.push_async_callback(state["board_visits"].close)
@@ -201,12 +202,6 @@ def build_app(settings: Settings) -> Starlette:
         exception_handlers={HTTPException: handle_unrouted_request},
         lifespan=lifespan,
     )
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 @asynccontextmanager

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from cli.command import print_line
 from core.audit_context import AuditContext, audit_context
+from core.cancellation import cancel_task
 from core.config.settings import Settings
 from embedded_postgres.instance import EmbeddedPostgres
 
@@ -85,6 +86,4 @@ async def _supervise_postgres(postgres: EmbeddedPostgres) -> AsyncGenerator[None
         yield
     finally:
         postgres.cancel_start()
-        watch_task.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch_task
+        await cancel_task(watch_task)

@@ -21,6 +21,7 @@ from cli.command import (
 )
 from cli.demo_agents import AgentScript, LeadScript, SoloWorkerScript, WorkerScript
 from cli.demo_content import DEMO_BOARDS, ORGANIZATION
+from core.cancellation import cancel_task
 from core.config.paths import COMMAND
 from core.config.settings import Settings
 
@@ -85,9 +86,7 @@ async def run_demo(
     try:
         yield
     finally:
-        agents_task.cancel()
-        with suppress(asyncio.CancelledError):
-            await agents_task
+        await cancel_task(agents_task)
 
 
 async def _run_agents(settings: Settings, seed: int, speed: float) -> None:

@@ -12,13 +12,13 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, Protocol, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.cancellation import cancel_task
 from core.db.engine import is_temporary_error
 from core.errors import TooMany
 from core.limiters import RETRY_AFTER
@@ -155,10 +155,8 @@ class SharedLimits:
 
     async def close(self) -> None:
         """Delete the claims of what was open."""
-        if (updating := self._updating) is not None:
-            updating.cancel()
-            with suppress(asyncio.CancelledError):
-                await updating
+        if self._updating is not None:
+            await cancel_task(self._updating)
         for count in list(self._claimed.values()):
             if count.ends_at == math.inf:
                 self._discard_claim(count)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib import import_module
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.framework.auth import AllowedCaller, authenticate_request
 from api.framework.errors import handle_app_error, handle_unknown_address
+from core.cancellation import cancel_task
 from core.errors import AppError, Forbidden
 from core.http.request import get_settings
 from core.text import N_
@@ -53,15 +54,9 @@ async def run_server() -> AsyncGenerator[ASGIApp]:
     except GeneratorExit:  # the server was forced to stop: there is no time to wait
         raise
     except BaseException:
-        await _cancel(running)
+        await cancel_task(running)
         raise
-    await _cancel(running)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await cancel_task(running)
 
 
 class _AuthenticatedServer:

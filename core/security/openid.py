@@ -8,7 +8,6 @@ import logging
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote_plus, urlsplit
 
@@ -19,6 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import Key
 from pydantic import BaseModel, ValidationError
 
+from core.cancellation import cancel_task
 from core.config.parsers import get_host
 from core.config.settings import Settings
 from core.errors import Unauthorized, Unavailable
@@ -113,9 +113,7 @@ class StaleWhileRevalidate(Generic[T]):
     async def close(self) -> None:
         """Cancel a running refresh."""
         if self._refresh_task is not None:
-            self._refresh_task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._refresh_task
+            await cancel_task(self._refresh_task)
 
     def _current_value(self) -> T:
         if self._cached is None or self._age() > EXPIRE_AFTER:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+from core.cancellation import cancel_task
 from core.clock import now
 from core.db.engine import TransactionFactory, is_temporary_error
 from core.db.listen import PostgresListener
@@ -214,9 +215,7 @@ class _OrganizationReader:
 
     async def stop(self) -> None:
         """Stop reading."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await cancel_task(self._task)
 
     async def _run(self, listener: PostgresListener) -> None:
         with listener.subscribe(str(self.organization_id)) as notified:

@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from core.cancellation import cancel_task
 from core.clock import now
 from core.db.engine import TransactionFactory, is_temporary_error
 from core.db.listen import CHANNEL, PostgresListener
@@ -206,9 +207,7 @@ class BoardVisits:
     async def close(self) -> None:
         """Stop recording. Pages that are opened again in another process continue their visits."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await cancel_task(self._task)
 
     def _on_notification(self, board_id: str | None) -> None:
         if board_id is None or UUID(board_id) in self._by_board:
