@@ -74,6 +74,11 @@ def _check_printable(text: str, info: ValidationInfo) -> str:
     return shown
 
 
+def _blank_to_none(given: object) -> object:
+    return None if isinstance(given, str) and not given.strip() else given
+
+
+BlankToNone = BeforeValidator(_blank_to_none)  # reads a blank text as None
 ONE_LINE = BeforeValidator(_to_one_line)  # takes out characters that are not shown
 PRINTABLE = AfterValidator(_check_printable)  # likewise, but refuses control characters
 ShownName = Annotated[Name, ONE_LINE]  # cannot look like another one

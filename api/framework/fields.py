@@ -6,7 +6,6 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -17,9 +16,10 @@ from pydantic import (
 from api.framework.original_names import MODEL_NAMES
 from core.clock import format_naive_utc, to_utc
 from core.errors import Invalid
-from core.fields import ALLOWED_YEARS, MAX_INTEGER, Name, Text
+from core.fields import ALLOWED_YEARS, MAX_INTEGER, Fields, Name, Text
 from core.fields import NOT_SENT as NOT_SENT
 from core.fields import AnyJson as AnyJson
+from core.fields import BlankToNone as BlankToNone
 from core.fields import RequiredText as RequiredText
 from core.fields import build_line_constraints as build_line_constraints
 from core.fields import limit_keys as limit_keys
@@ -32,10 +32,6 @@ def _check_year(moment: datetime) -> datetime:
     if moment.year not in ALLOWED_YEARS:
         raise ValueError(f"the year must be from {ALLOWED_YEARS[0]} to {ALLOWED_YEARS[-1]}")
     return to_utc(moment)
-
-
-def _blank_to_none(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
 
 
 TIMESTAMP_DESCRIPTION = "UTC, ISO 8601, no zone"
@@ -52,7 +48,6 @@ RequestTimestamp = Annotated[datetime, AfterValidator(_check_year)]
 """A time in a request that is not a field of an object, in UTC unless it has a zone."""
 
 NonNegativeInt = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-BlankToNone = BeforeValidator(_blank_to_none)
 OptionalName = Annotated[Name | None, BlankToNone]
 OptionalText = Annotated[Text | None, BlankToNone]
 JsonObject = dict[str, Any]
@@ -76,27 +71,18 @@ class ResponseModel(BaseModel):
     )
 
 
-class RequestModel(BaseModel):
-    """The body of a request. Unknown fields are ignored."""
+class RequestModel(Fields):
+    """The body of a request that is not the fields of an object."""
 
-    example: ClassVar[dict[str, Any] | None] = None
-
-    @staticmethod
-    def _document(schema: dict[str, Any], model: type["RequestModel"]) -> None:
-        if model.example:
-            schema["examples"] = [model.example]
-
-    model_config = ConfigDict(
-        json_schema_extra=_document, model_title_generator=get_component_name, defer_build=True
-    )
+    model_config = ConfigDict(model_title_generator=get_component_name)
 
 
 class PatchModel(RequestModel):
     """The body of a PATCH: only the fields in the request change, and null is a value."""
 
     @staticmethod
-    def _document(schema: dict[str, Any], model: type[RequestModel]) -> None:
-        RequestModel._document(schema, model)
+    def _document(schema: dict[str, Any], model: type[Fields]) -> None:
+        Fields._document(schema, model)
         for field in schema.get("properties", {}).values():
             field.pop("default", None)
 

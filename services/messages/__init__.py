@@ -24,6 +24,7 @@ from services.messages.commands import (
     retry_message,
 )
 from services.messages.gateway_delivery import create_delivery_job
+from services.messages.gateway_turns import parse_message_id
 from services.messages.mentions import (
     ALL_MENTION,
     LEAD_MENTION,

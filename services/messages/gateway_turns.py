@@ -237,7 +237,7 @@ class TurnEventBuffer:
         if parsed is None:
             return False
         run_id, result = parsed
-        message_id = _parse_message_id(run_id)
+        message_id = parse_message_id(run_id)
         self.finished_sessions |= _session_keys(event)
         if message_id is None:
             return True
@@ -263,7 +263,7 @@ def _session_keys(event: GatewayEvent) -> set[str]:
     return {str(key)} if is_valid else set()
 
 
-def _parse_message_id(run_id: str) -> UUID | None:
+def parse_message_id(run_id: str) -> UUID | None:
     """Return the id of the message that started a turn; None if the turn is not one of ours."""
     try:
         return UUID(run_id.partition(".")[0])

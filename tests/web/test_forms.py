@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from core.errors import Conflict, Forbidden, Invalid, NotFound, TooMany
+from core.fields import BlankToNone
 from tests.support.loop_holds import calibrate, measure_holds
 from web.boards.forms import MIDNIGHT, format_date_field
 from web.ui import forms
@@ -40,9 +41,9 @@ SUGGESTION = re.compile(r"data[-_]suggest")
 
 class Thing(BaseModel):
     name: forms.Line
-    note: Annotated[forms.Text | None, forms.BlankAsNone] = None
+    note: Annotated[forms.Text | None, BlankToNone] = None
     count: int = 1
-    day: Annotated[date | None, forms.BlankAsNone] = None
+    day: Annotated[date | None, BlankToNone] = None
     on: forms.Switch = False
     parts: list[str] = []
 

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from core.clock import now
 from core.db.reads import Source
+from core.fields import BlankToNone
 from core.http.request import get_settings, open_reader, open_transaction
 from core.paging import Paging
 from models import Agent, CodingClient
@@ -481,7 +482,7 @@ class AgentTokenForm(BaseModel):
 
     days: int | None = None
     ends_old: forms.Switch = False
-    client: Annotated[CodingClient | None, forms.BlankAsNone] = None
+    client: Annotated[CodingClient | None, BlankToNone] = None
 
 
 async def issue_token(request: Request) -> Response:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.errors import AppError, Invalid, RecentSignInRequired
+from core.fields import BlankToNone
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from models import ApprovalStatus, Member
 from services import approvals, inbox, tool_calls
@@ -51,9 +52,9 @@ class DecisionForm(BaseModel):
 
     status: Literal["approved", "completed", "rejected", "session", "task", "always", "edited"]
     edited_input: str = ""  # a command, or an object as JSON
-    note: Annotated[Note | None, forms.BlankAsNone] = None
+    note: Annotated[Note | None, BlankToNone] = None
     restored_note: str = ""  # of an undone decision, with which the page filled the field
-    restored_status: Annotated[ApprovalStatus | None, forms.BlankAsNone] = None
+    restored_status: Annotated[ApprovalStatus | None, BlankToNone] = None
     series: str = ""  # ids of earlier decisions that the page offers to undo
     complete: forms.Switch = False  # whether the page showed the complete content
     action_hash: str = ""  # of what the page showed; not needed to reject

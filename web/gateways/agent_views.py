@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from core.errors import AppError, NotFound
+from core.fields import BlankToNone
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from models import Agent
 from services import agents, gateways, pickers
@@ -31,7 +32,7 @@ from web.gateways.views import (
 from web.pickers import load_chosen
 from web.ui import forms
 from web.ui.flash_cookies import redirect_with_notice
-from web.ui.forms import BlankAsNone, Switch
+from web.ui.forms import Switch
 from web.ui.layout import load_layout
 from web.ui.render import forbid_storage, is_part_request, render_page, render_part
 from web.ui.translation import N_, _, pgettext, translate
@@ -52,7 +53,7 @@ class LinkAgentsForm(BaseModel):
 class FileSyncForm(BaseModel):
     """The agents whose files are synchronized, and how."""
 
-    board_id: Annotated[UUID | None, BlankAsNone] = None
+    board_id: Annotated[UUID | None, BlankToNone] = None
     include_main: Switch = False
     lead_only: Switch = False
     overwrite: Switch = False

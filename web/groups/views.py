@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from core.db.reads import Source
 from core.errors import Invalid
+from core.fields import BlankToNone
 from core.http.request import Session, get_settings, open_reader, open_transaction
 from core.paging import Paging
 from models import Board, BoardGroup
@@ -60,7 +61,7 @@ class GroupHeartbeatForm(BaseModel):
     """The heartbeat interval of the agents of a group: a preset, or a number and a unit."""
 
     interval: Literal["30s", "1m", "2m", "5m", "10m", "30m", "1h", "other"]
-    number: Annotated[int | None, Field(ge=1, le=999), forms.BlankAsNone] = None
+    number: Annotated[int | None, Field(ge=1, le=999), BlankToNone] = None
     unit: Literal["s", "m", "h"] = "m"
     include_board_leads: forms.Switch = False
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.db.reads import Source
-from core.fields import Label, list_labels
+from core.fields import BlankToNone, Label, list_labels
 from core.http.request import get_settings, open_reader, open_transaction
 from models import User
 from services import onboarding
@@ -298,7 +298,7 @@ class GoalForm(OnboardingProfile, OnboardingLead, OnboardingGoal):
 class SeenForm(BaseModel):
     """The conversation that the page showed, and whether it was open."""
 
-    last: Annotated[UUID | None, forms.BlankAsNone] = None
+    last: Annotated[UUID | None, BlankToNone] = None
     was_open: forms.Switch = False
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from core.db.reads import Source
+from core.fields import BlankToNone
 from models import Board, Member, Priority, Status
 from services.pickers import PickerKind, PickerOption
 from services.tasks import TaskDetail, TaskPosition, TaskUpdate
@@ -18,7 +19,7 @@ from web.boards.forms import format_date_field, read_task_values
 from web.pickers import Chosen, ChosenOption, load_chosen
 from web.ui import object_forms
 from web.ui.edited_fields import EditedField
-from web.ui.forms import BlankAsNone, Form
+from web.ui.forms import Form
 from web.ui.translation import N_, _, pgettext, translate
 
 
@@ -102,8 +103,8 @@ async def load_value_names(
 class PositionForm(BaseModel):
     """The tasks around a position in a column."""
 
-    before: Annotated[UUID | None, BlankAsNone] = None
-    after: Annotated[UUID | None, BlankAsNone] = None
+    before: Annotated[UUID | None, BlankToNone] = None
+    after: Annotated[UUID | None, BlankToNone] = None
 
     @property
     def position(self) -> TaskPosition:

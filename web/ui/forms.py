@@ -48,6 +48,7 @@ from core.errors import (
 from core.fields import (
     MAX_NAME_LENGTH,
     MAX_TEXT_LENGTH,
+    BlankToNone,
     Fields,
     accepts_none,
     find_invalid,
@@ -76,15 +77,8 @@ Text = Annotated[
 Secret = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 
 
-def _none_if_blank(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
-
-
-BlankAsNone = BeforeValidator(_none_if_blank)
-"""Reads a blank field as None: `Annotated[Line | None, BlankAsNone] = None`."""
-
-OptionalLine = Annotated[Line | None, BlankAsNone]
-OptionalText = Annotated[Text | None, BlankAsNone]
+OptionalLine = Annotated[Line | None, BlankToNone]
+OptionalText = Annotated[Text | None, BlankToNone]
 
 Switch = Annotated[bool, BeforeValidator(lambda value: value in ("on", "true", True))]
 """A checkbox or switch, which is submitted only when it is on."""

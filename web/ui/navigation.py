@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from core.fields import BlankToNone
 from core.http.request import open_transaction
 from services import identity, organizations, sidebar
 from services.sidebar import SidebarSection
@@ -52,7 +53,7 @@ class PinMoveForm(BaseModel):
     up: UUID | None = None
     down: UUID | None = None
     board_id: UUID | None = None
-    before: Annotated[UUID | None, forms.BlankAsNone] = None
+    before: Annotated[UUID | None, BlankToNone] = None
 
 
 async def show_sidebar(request: Request) -> Response:

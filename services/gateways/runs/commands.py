@@ -63,7 +63,7 @@ async def upsert_runs(
     by_id = {run_id: one for run_id, one in by_id.items() if one[1].id in task_of_agent}
     if not by_id:
         return
-    message_ids = {_message_id(run_id) for run_id in by_id} - {None}
+    message_ids = {messages.parse_message_id(run_id) for run_id in by_id} - {None}
     query = select(Message.agent_id, Message.id, Task.id).join(Task, Task.id == Message.task_id)
     found = await session.execute(query.where(Message.id.in_(message_ids)))
     task_of_message = {(agent_id, id): task_id for agent_id, id, task_id in found}
@@ -72,7 +72,9 @@ async def upsert_runs(
             gateway,
             run,
             agent,
-            task_of_message.get((agent.id, _message_id(run_id)), task_of_agent[agent.id]),
+            task_of_message.get(
+                (agent.id, messages.parse_message_id(run_id)), task_of_agent[agent.id]
+            ),
         )
         for run_id, (run, agent) in by_id.items()
     ]
@@ -174,14 +176,6 @@ async def _keep_agents(
     query = gateways.build_kept_agents_query(gateway_id, Agent.id.in_(agent_ids))
     query = query.with_only_columns(Agent.id, task.scalar_subquery())
     return {agent_id: task_id for agent_id, task_id in await session.execute(query)}
-
-
-def _message_id(run_id: str) -> UUID | None:
-    """Return the id of the message that has started a run: the run's id begins with it."""
-    try:
-        return UUID(run_id.partition(".")[0])
-    except ValueError:
-        return None
 
 
 def _run_row(
