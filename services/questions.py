@@ -36,7 +36,7 @@ from models import (
     User,
     new_id,
 )
-from services import board_pages, boards, events, messages, notifications, tasks
+from services import board_pages, boards, events, messages, notifications, rows, tasks
 from services.board_pages import BoardPageQuery
 from services.messages import templates
 from services.notifications import Audience, NewNotification
@@ -152,12 +152,9 @@ async def list_questions(
 
 async def get_question(source: Source, member: Member, question_id: UUID) -> QuestionDetail:
     """Return a question on a board that the member may read. Raises NotFound."""
-    found = await QUESTION.first(
-        source, question_id=question_id, **boards.access_parameters(member)
+    return await rows.get_one(
+        source, QUESTION, _not_found, question_id=question_id, **boards.access_parameters(member)
     )
-    if found is None:
-        raise _not_found()
-    return found
 
 
 async def ask_question(

@@ -32,7 +32,7 @@ from models import (
     TaskDependency,
     User,
 )
-from services import boards, events, organizations, policies
+from services import boards, events, organizations, policies, rows
 from services.approval_actions import is_completion_kind
 from services.approvals.rules import find_agent_text, find_reason, format_question
 
@@ -328,10 +328,9 @@ APPROVAL = Query(
 
 async def get_approval(source: Source, board: Board, approval_id: UUID) -> ApprovalDetail:
     """Return an approval of this board, reloaded from the database. Raises NotFound."""
-    detail = await APPROVAL.first(source, board_id=board.id, approval_id=approval_id)
-    if detail is None:
-        raise approval_not_found()
-    return detail
+    return await rows.get_one(
+        source, APPROVAL, approval_not_found, board_id=board.id, approval_id=approval_id
+    )
 
 
 async def get_board_id(source: Source, user: User, approval_id: UUID) -> UUID:

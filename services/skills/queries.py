@@ -27,7 +27,7 @@ from models import (
     SkillPackUpdate,
     SkillVersion,
 )
-from services import organizations
+from services import organizations, rows
 from services.skills.rules import Installation
 
 UNCATEGORIZED = "uncategorized"  # skills without a category or a risk
@@ -208,10 +208,7 @@ async def get_skill(source: Source, member: Member, skill_id: UUID) -> SkillCard
     """Return a skill of the member's organization. Raises Forbidden and NotFound."""
     organizations.require_admin(member)
     ids = {"organization_id": member.organization_id, "skill_id": skill_id}
-    found = await _SKILL.first(source, **ids)
-    if found is None:
-        raise skill_not_found()
-    return found
+    return await rows.get_one(source, _SKILL, skill_not_found, **ids)
 
 
 async def list_selected_skills(
@@ -280,10 +277,7 @@ async def get_pack(source: Source, member: Member, pack_id: UUID) -> PackSummary
     """Return a pack of the member's organization. Raises Forbidden and NotFound."""
     organizations.require_admin(member)
     ids = {"organization_id": member.organization_id, "pack_id": pack_id}
-    found = await _PACK.first(source, **ids)
-    if found is None:
-        raise pack_not_found()
-    return found
+    return await rows.get_one(source, _PACK, pack_not_found, **ids)
 
 
 def pack_not_found() -> NotFound:

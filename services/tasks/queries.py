@@ -53,7 +53,7 @@ from models import (
     TaskLink,
     User,
 )
-from services import counters, custom_fields
+from services import counters, custom_fields, rows
 from services.tasks import dependencies
 
 BOARD_ID = bindparam("board_id", type_=Uuid())
@@ -77,10 +77,7 @@ TASK: Query[Task] = Query(
 
 async def get_task(source: Source, board: Board, task_id: UUID) -> Task:
     """Return the current state of a task of this board. Raises NotFound."""
-    task = await TASK.first(source, board_id=board.id, task_id=task_id)
-    if task is None:
-        raise task_not_found()
-    return task
+    return await rows.get_one(source, TASK, task_not_found, board_id=board.id, task_id=task_id)
 
 
 def task_not_found() -> NotFound:
@@ -291,10 +288,9 @@ TASK_DETAILS_BY_ID = Query(
 
 async def get_task_detail(source: Source, board: Board, task_id: UUID) -> TaskDetail:
     """Return a task of this board with its related data. Raises NotFound."""
-    detail = await TASK_DETAIL.first(source, board_id=board.id, task_id=task_id)
-    if detail is None:
-        raise task_not_found()
-    return detail
+    return await rows.get_one(
+        source, TASK_DETAIL, task_not_found, board_id=board.id, task_id=task_id
+    )
 
 
 async def load_task_details(
@@ -555,10 +551,7 @@ CARD_TASK = Query(CARD_TASKS.where(Task.id == TASK_ID), build_card_task)
 
 async def get_card_task(source: Source, board: Board, task_id: UUID) -> CardTask:
     """Return a task as its card shows it. Raises NotFound."""
-    task = await CARD_TASK.first(source, board_id=board.id, task_id=task_id)
-    if task is None:
-        raise task_not_found()
-    return task
+    return await rows.get_one(source, CARD_TASK, task_not_found, board_id=board.id, task_id=task_id)
 
 
 # Options of forms
