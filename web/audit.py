@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 import pydantic_core
@@ -25,6 +24,7 @@ from web.auth.viewer import current_member
 from web.pickers import Chosen, ChosenOption, load_chosen
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
+from web.ui.list_addresses import build_query
 from web.ui.render import render_page
 from web.ui.translation import N_, _, translate
 
@@ -258,9 +258,7 @@ class AuditQuery:
 
     def query_with(self, **changes: Any) -> str:
         """Return the query with some parameters changed."""
-        values = vars(replace(self, **changes))
-        parameters = {name: value for name, value in values.items() if value}
-        return f"?{urlencode(parameters)}" if parameters else ""
+        return build_query(vars(replace(self, **changes)))
 
 
 async def show_audit(request: Request) -> Response:

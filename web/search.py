@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -35,6 +34,7 @@ from web.notes.note_pages import build_note_path
 from web.pickers import load_chosen
 from web.ui import forms, time_format
 from web.ui.layout import load_layout
+from web.ui.list_addresses import build_query
 from web.ui.locale_format import format_number
 from web.ui.render import render_page, render_part
 from web.ui.translation import N_, _, translate
@@ -126,9 +126,7 @@ class SearchQuery:
 
     def query_with(self, **changes: Any) -> str:
         """Return the query of the first page with some parameters changed, or of another page."""
-        values = vars(replace(self, **{"offset": 0, **changes}))
-        parameters = {name: value for name, value in values.items() if value}
-        return f"?{urlencode(parameters)}" if parameters else ""
+        return build_query(vars(replace(self, **{"offset": 0, **changes})))
 
 
 def _known(values: tuple[str, ...], value: str | None) -> str:

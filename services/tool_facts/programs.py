@@ -459,7 +459,7 @@ def _sort_lines(_name: str, texts: Sequence[str], effects: Effects) -> None:
     effects.act(ToolAction.READ)
 
 
-def _read_uniq(_name: str, texts: Sequence[str], effects: Effects) -> None:
+def _read_then_write(_name: str, texts: Sequence[str], effects: Effects) -> None:
     operands = [one for one in texts if one == "-" or not one.startswith("-")]
     for one in operands[:1]:
         effects.read(one)
@@ -474,15 +474,6 @@ def _print_tree(_name: str, texts: Sequence[str], effects: Effects) -> None:
             effects.write(one)
         effects.act(ToolAction.WRITE_INSIDE)
     _list_files("tree", texts, effects)
-
-
-def _dump(_name: str, texts: Sequence[str], effects: Effects) -> None:
-    operands = [one for one in texts if one == "-" or not one.startswith("-")]
-    for one in operands[:1]:
-        effects.read(one)
-    for one in operands[1:]:
-        effects.write(one)
-    effects.act(ToolAction.READ)
 
 
 def _use_network(name: str, texts: Sequence[str], effects: Effects) -> None:
@@ -693,9 +684,8 @@ _PROGRAMS: Mapping[str, _Reader] = {
         (_edit_stream, {"sed", "gsed"}),
         (_read_awk, {"awk", "gawk", "mawk", "nawk"}),
         (_sort_lines, {"sort", "gsort"}),
-        (_read_uniq, {"uniq"}),
+        (_read_then_write, {"uniq", "xxd"}),
         (_print_tree, {"tree"}),
-        (_dump, {"xxd"}),
         (_call_host, {"curl", "wget"}),
         (_use_network, _NETWORK),
         (read_git, {"git"}),

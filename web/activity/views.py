@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +27,7 @@ from web.pickers import load_chosen
 from web.ui import forms, time_format
 from web.ui.formatted_texts import FormattedTexts, format_texts
 from web.ui.layout import load_layout
+from web.ui.list_addresses import build_query
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import translate
 
@@ -83,13 +83,9 @@ class ActivityAddress:
     def url_with(self, part: str = "", **changes: Any) -> str:
         """Return the address, or that of a part, with some parameters changed."""
         in_path = {"of_board", "board"} if self.of_board else {"of_board"}
-        parameters = {
-            name: value
-            for name, value in vars(replace(self, **changes)).items()
-            if value and name not in in_path
-        }
-        query = f"?{urlencode(parameters)}" if parameters else ""
-        return f"{self.path}{part}{query}"
+        values = vars(replace(self, **changes))
+        parameters = {name: value for name, value in values.items() if name not in in_path}
+        return f"{self.path}{part}{build_query(parameters)}"
 
 
 async def show_activity(request: Request) -> Response:

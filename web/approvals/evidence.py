@@ -19,10 +19,11 @@ from services.approval_evidence import (
 from services.approvals import ApprovalDetail, CurrentContent, CurrentContents, LinkedTask
 from services.tasks import TaskDetail
 from web.agents.presenter import describe_run
-from web.approvals.payload import DisplayLimits, PayloadRow, format_value
+from web.approvals.payload import DisplayLimits, PayloadRow
 from web.boards.task_links import LinkLabel, label_link
 from web.ui.formatted_texts import format_texts, reveal_texts, run_in_renderer
 from web.ui.text_comparison import TextComparison
+from web.ui.text_display import format_value
 from web.ui.translation import N_, translate
 from web.ui.unified_diff import DiffLine
 

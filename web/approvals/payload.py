@@ -11,7 +11,7 @@ from models import Approval
 from services import approvals
 from services.approvals import ApprovalDetail
 from web.ui.locale_format import format_number
-from web.ui.text_display import format_score
+from web.ui.text_display import format_score, format_value
 from web.ui.translation import N_, _, ngettext
 from web.ui.unified_diff import DiffFile, is_diff, parse_diff
 
@@ -112,11 +112,6 @@ def format_request(approval: Approval) -> str:
 def _format_line(value: object) -> str:
     text = format_value(value)
     return json.dumps(value, ensure_ascii=False) if "\n" in text or "\r" in text else text
-
-
-def format_value(value: object) -> str:
-    """Format a value as text."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 class _PayloadReader:

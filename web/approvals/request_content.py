@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from models import GatewayRequest, RequestKind
 from services.gateways import requests
-from web.approvals.payload import BRIEF, COMPLETE, CUT_VALUES, DisplayLimits, format_value
+from web.approvals.payload import BRIEF, COMPLETE, CUT_VALUES, DisplayLimits
 from web.ui.locale_format import format_number
+from web.ui.text_display import format_value
 from web.ui.translation import N_, _, ngettext, translate
 
 T = TypeVar("T", str, dict[str, Any], list[Any])

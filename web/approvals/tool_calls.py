@@ -16,11 +16,12 @@ from services.coding_sessions import CLIENT_NAMES
 from services.policies import ReferenceNames
 from services.tool_calls import CallExcerpt, GrantScope, RequestedCall, WaitState
 from services.tool_facts import ToolKind, find_tool_kind
-from web.approvals.payload import PayloadRow, format_value
+from web.approvals.payload import PayloadRow
 from web.approvals.sentences import describe_arrival
 from web.policies import build_rule_rows
 from web.ui.forms import Form
 from web.ui.text_comparison import list_changes
+from web.ui.text_display import format_value
 from web.ui.translation import N_, _
 from web.ui.unified_diff import DiffLine
 

@@ -1,6 +1,5 @@
 """Forms about boards, and about the tasks that are selected on one."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, tzinfo
 from typing import Annotated, Any, Literal
@@ -17,6 +16,7 @@ from web.boards.assignees import parse_assignee
 from web.ui.edited_fields import EditedField
 from web.ui.forms import Form, parse_id
 from web.ui.object_forms import list_edited_fields
+from web.ui.text_display import format_value
 from web.ui.time_format import combine_local, parse_day
 from web.ui.translation import N_
 
@@ -164,7 +164,7 @@ def join_metrics(rows: Sequence[tuple[str, str]]) -> str:
 
 def metric_rows(board: Board) -> list[tuple[str, str]]:
     """Return the metrics of a board as form rows, with blank rows at the end."""
-    known = [(name, format_metric(value)) for name, value in (board.success_metrics or {}).items()]
+    known = [(name, format_value(value)) for name, value in (board.success_metrics or {}).items()]
     return known + [("", "")] * BLANK_ROWS
 
 
@@ -176,20 +176,13 @@ def parse_metrics(
     A stored value that is not text keeps its type unless its text was changed.
     """
     typed = {name.strip(): target.strip() for name, target in rows if name.strip()}
-    kept = {
-        name: value for name, value in before.items() if typed.get(name) == format_metric(value)
-    }
+    kept = {name: value for name, value in before.items() if typed.get(name) == format_value(value)}
     return typed | kept or None
 
 
 def format_date_field(moment: datetime | None, zone: tzinfo) -> str:
     """Format the local date of a moment for a date field."""
     return moment.astimezone(zone).date().isoformat() if moment else ""
-
-
-def format_metric(value: object) -> str:
-    """Format the target of a metric as text."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def read_task_values(form: Form, zone: tzinfo) -> dict[str, Any]:

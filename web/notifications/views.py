@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
-from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -27,6 +26,7 @@ from web.notifications.texts import (
 from web.pickers import load_chosen
 from web.ui import forms
 from web.ui.layout import load_layout
+from web.ui.list_addresses import build_query
 from web.ui.markdown import excerpt_markdown
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import N_, translate
@@ -89,9 +89,7 @@ class NotificationQuery:
 
     def query_with(self, **changes: Any) -> str:
         """Return the query of the same."""
-        values = vars(replace(self, **{"offset": 0, **changes}))
-        parameters = {name: value for name, value in values.items() if value}
-        return f"?{urlencode(parameters)}" if parameters else ""
+        return build_query(vars(replace(self, **{"offset": 0, **changes})))
 
 
 class ReadForm(BaseModel):

@@ -9,8 +9,9 @@ from typing import Any
 from models import Message, MessageState
 from services.gateways import sync
 from services.onboarding import Conversation, Exchange, OnboardingPreview, Transcript
-from web.boards.forms import BOARD_RULES, format_metric
+from web.boards.forms import BOARD_RULES
 from web.ui.locale_format import format_date
+from web.ui.text_display import format_value
 from web.ui.translation import N_, _, translate
 from web.ui.unified_diff import parse_diff
 
@@ -157,19 +158,19 @@ def _brief_from_draft(draft: Mapping[str, Any], zone: tzinfo) -> dict[str, list[
     metrics, lead = get_mapping(draft, "success_metrics"), get_mapping(draft, "lead_agent")
     profile = get_mapping(lead, "identity_profile")
     who = filter(
-        None, [format_metric(lead.get("name") or ""), format_metric(profile.get("role") or "")]
+        None, [format_value(lead.get("name") or ""), format_value(profile.get("role") or "")]
     )
     options = []
     for name, labels in LEAD_OPTIONS.items():
         if lead.get(name):
-            text = format_metric(lead[name])
+            text = format_value(lead[name])
             options.append(translate(dict(labels).get(text, "")) or text)
     if lead.get("custom_instructions"):
-        options.append(format_metric(lead["custom_instructions"]))
+        options.append(format_value(lead["custom_instructions"]))
     day = parse_draft_date(draft.get("target_date"), zone)
     return {
-        OBJECTIVE: [format_metric(draft["objective"])] if draft.get("objective") else [],
-        MEASURES: [f"{name}: {format_metric(target)}" for name, target in metrics.items()],
+        OBJECTIVE: [format_value(draft["objective"])] if draft.get("objective") else [],
+        MEASURES: [f"{name}: {format_value(target)}" for name, target in metrics.items()],
         DATE: [format_date(day, "yMMMMd")] if day else [],
         LEAD: [", ".join(who)] if lead else [],
         WORK: options,

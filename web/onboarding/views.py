@@ -29,7 +29,6 @@ from web.boards.forms import (
     BLANK_ROWS,
     MIDNIGHT,
     format_date_field,
-    format_metric,
     parse_metrics,
     read_metric_rows,
 )
@@ -53,6 +52,7 @@ from web.ui.layout import load_layout
 from web.ui.object_forms import build_form_fields, list_edited_fields
 from web.ui.posted_forms import allow_repetition
 from web.ui.render import is_part_request, render_page, render_part, retarget
+from web.ui.text_display import format_value
 from web.ui.time_format import combine_local, get_time_zone
 from web.ui.translation import N_, _, translate
 
@@ -357,7 +357,7 @@ def _list_goal_values(state: OnboardingState, user: User) -> list[EditedField]:
         },
     }
     texts = {
-        name: value.isoformat() if isinstance(value, date) else format_metric(value)
+        name: value.isoformat() if isinstance(value, date) else format_value(value)
         for name, value in shown.items()
         if value is not None
     }
@@ -370,7 +370,7 @@ def _list_metric_rows(form: forms.Form, state: OnboardingState) -> list[tuple[st
         known = [row for row in read_metric_rows(form) if any(row)]
     else:
         metrics = get_mapping(state.draft, "success_metrics") or state.board.success_metrics or {}
-        known = [(name, format_metric(value)) for name, value in metrics.items()]
+        known = [(name, format_value(value)) for name, value in metrics.items()]
     return known + [("", "")] * BLANK_ROWS
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from starlette.datastructures import QueryParams
@@ -34,7 +33,7 @@ from web.boards.list_groups import MAX_ROWS, SHOWN_ROWS, parse_shown_rows
 from web.pickers import load_chosen
 from web.ui import forms
 from web.ui.layout import load_layout
-from web.ui.list_addresses import parse_place
+from web.ui.list_addresses import build_query, parse_place
 from web.ui.locale_format import find_first_weekday
 from web.ui.render import is_part_request, render_page, render_part
 from web.ui.time_format import reader_zone, start_of_day
@@ -89,9 +88,8 @@ class MyTasksAddress:
     ) -> str:
         """Return the address of the page or a part of it, with some parameters changed."""
         changed = vars(replace(self, **changes)) | dict(place or {})
-        given = {name: value for name, value in changed.items() if value and value != "due"}
-        path = f"/my-tasks{part}"
-        return f"{path}?{urlencode(given)}" if given else path
+        given = {name: value for name, value in changed.items() if value != "due"}
+        return f"/my-tasks{part}{build_query(given)}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,12 @@ Row = TypeVar("Row")
 PAGE_SIZE = 100  # rows
 
 
+def build_query(values: Mapping[str, Any]) -> str:
+    """Return the query of those values that are set, with its question mark; "" if none is."""
+    parameters = {name: value for name, value in values.items() if value}
+    return f"?{urlencode(parameters)}" if parameters else ""
+
+
 @dataclass(frozen=True)
 class TableOrder:
     """The column by which a table is sorted; "-name" is the descending order.

@@ -1,5 +1,6 @@
-"""Display of user text exactly as it is, with its hidden characters, and of scores."""
+"""Display of user text exactly as it is, with its hidden characters, of values and of scores."""
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -26,6 +27,11 @@ UNDRAWN = f"{chr(FIRST_UNDRAWN)}-{chr(sys.maxunicode)}"
 
 HIDDEN_HTML = Markup('<mark class="hidden-char" title="{}">{}</mark>')
 HIDDEN_TEXT = "⟦{}⟧"
+
+
+def format_value(value: object) -> str:
+    """Format a value of JSON as text; a text is shown without quotes."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @cache
