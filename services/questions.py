@@ -175,8 +175,8 @@ async def ask_question(
         reason = "On this board workers do not ask people. Ask the lead in the board's chat."
         raise Forbidden("workers_may_not_ask", reason)
     task = (await tasks.get_task_detail(session, board, task_id)).task if task_id else None
-    is_open = AgentQuestion.agent_id == agent.id, AgentQuestion.answered_at.is_(None)
-    count = await session.scalar(select(func.count()).select_from(AgentQuestion).where(*is_open))
+    conditions = AgentQuestion.agent_id == agent.id, AgentQuestion.answered_at.is_(None)
+    count = await session.scalar(select(func.count()).select_from(AgentQuestion).where(*conditions))
     if (count or 0) >= MAX_OPEN:
         reason = f"{MAX_OPEN} of your questions wait for an answer. Do something else meanwhile."
         raise Conflict("too_many_questions", reason)

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Select,
     String,
     Uuid,
+    and_,
     any_,
     bindparam,
     case,
@@ -243,7 +244,7 @@ def _build_board_agents_query() -> Query[tuple[CardRow, int]]:
         CodingSession.last_signal_at > func.now() - SESSIONS_SINCE,
         CodingSession.state == SessionState.WORKING,
     )
-    calls = _select_active(ToolCall.agent_id, *IS_CALL_HELD)
+    calls = _select_active(ToolCall.agent_id, IS_CALL_HELD)
     shown = union(
         select(func.unnest(bindparam("agent_ids", type_=ARRAY(Uuid())))),
         select(Agent.id).where(is_on_board, Agent.is_board_lead),
@@ -438,14 +439,14 @@ def select_state() -> ColumnElement[str]:
 
 def select_held_calls() -> Select[UUID]:
     """Select the calls of an agent that a client holds until a person decides."""
-    return select(ToolCall.id).where(ToolCall.agent_id == Agent.id, *IS_CALL_HELD)
+    return select(ToolCall.id).where(ToolCall.agent_id == Agent.id, IS_CALL_HELD)
 
 
 STATE_AT: ColumnElement[datetime] = bindparam("at", type_=DateTime(timezone=True))
 STATE_MINIMUM: ColumnElement[timedelta] = bindparam("offline_after", type_=Interval())
 """The parameters of `select_state`."""
 SESSIONS_SINCE = literal_column("interval '1 day'")  # older ones say nothing about the agent now
-IS_CALL_HELD = (
+IS_CALL_HELD = and_(
     ToolCall.answer.is_(None),
     ToolCall.abandoned_at.is_(None),
     ToolCall.waits_until > func.now(),

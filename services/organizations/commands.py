@@ -203,8 +203,11 @@ async def erase_organizations(
     cleanup = desired_state.build_cleanup_insert(Gateway.organization_id.in_(organization_ids))
     statement = delete(Organization).where(Organization.id.in_(organization_ids))
     statement = statement.returning(Organization.id, Organization.name)
-    is_other = Member.user_id == User.id, Member.organization_id.not_in(organization_ids)
-    oldest = select(Member.organization_id).where(*is_other).order_by(*OLDEST_MEMBERSHIP_FIRST)
+    oldest = (
+        select(Member.organization_id)
+        .where(Member.user_id == User.id, Member.organization_id.not_in(organization_ids))
+        .order_by(*OLDEST_MEMBERSHIP_FIRST)
+    )
     moved = (
         update(User)
         .where(User.active_organization_id.in_(organization_ids))

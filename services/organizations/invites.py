@@ -145,21 +145,24 @@ async def create_invite(
     acting = member if is_locked else await lock_organization_as_admin(session, member)
     check_may_grant_role(acting, fields.role)
     check_recent_sign_in(signed_in_at, fields.role)
-    belongs = Member.organization_id == acting.organization_id, func.lower(User.email) == email
-    is_member = exists().where(*belongs, Member.user_id == User.id)
-    is_pending = (
+    is_member = exists().where(
+        Member.organization_id == acting.organization_id,
+        Member.user_id == User.id,
+        func.lower(User.email) == email,
+    )
+    conditions = (
         Invite.organization_id == acting.organization_id,
         Invite.invited_email == email,
         Invite.accepted_at.is_(None),
     )
-    invited = select(Invite.role).where(*is_pending).scalar_subquery()
+    invited = select(Invite.role).where(*conditions).scalar_subquery()
     is_known, invited_role = (await session.execute(select(is_member, invited))).one()
     if is_known:
         reason = N_("Somebody with this address is a member already.")
         raise Conflict("already_member", reason, field="invited_email")
     if invited_role is not None:
         check_may_manage_role(acting, invited_role)
-        await session.execute(delete(Invite).where(*is_pending))
+        await session.execute(delete(Invite).where(*conditions))
     token = generate_token("invite")
     invite = rows.build_row(
         Invite,

@@ -79,13 +79,13 @@ async def lock_member(session: AsyncSession, by: Member, member_id: UUID) -> Loc
 
 
 async def _lock_member(session: AsyncSession, by: Member, member_id: UUID) -> LockedMember:
-    is_member = Member.id == member_id, Member.organization_id == by.organization_id
-    await lock_user_with_boards(session, select(Member.user_id).where(*is_member))
+    conditions = Member.id == member_id, Member.organization_id == by.organization_id
+    await lock_user_with_boards(session, select(Member.user_id).where(*conditions))
     lock = (
         select(Member.id)
         .join(User, User.id == Member.user_id)
         .join(Organization, Organization.id == Member.organization_id)
-        .where(*is_member)
+        .where(*conditions)
         .with_for_update(key_share=True, of=[User, Organization])
     )
     if await session.scalar(lock) is None:
@@ -204,8 +204,8 @@ async def _end_membership(session: AsyncSession, locked: LockedMember) -> None:
         .order_by(*OLDEST_MEMBERSHIP_FIRST)
         .limit(1)
     )
-    was_active = User.id == user_id, User.active_organization_id == organization_id
-    moved = update(User).where(*was_active).values(active_organization_id=oldest.scalar_subquery())
+    conditions = User.id == user_id, User.active_organization_id == organization_id
+    moved = update(User).where(*conditions).values(active_organization_id=oldest.scalar_subquery())
     unread = case((exists(oldest), event_id)) if is_removed else None
     await session.execute(moved.values(unread_removal_event_id=unread))
     await session.delete(locked.member)

@@ -61,7 +61,7 @@ TASK_ID = bindparam("task_id", type_=Uuid())
 SEQ = bindparam("seq", type_=BigInteger)
 SINCE: ColumnElement[datetime] = bindparam("since", type_=DateTime(timezone=True))
 IS_OF_OTHER = or_(Event.user_id.is_(None), Event.user_id != USER_ID)
-IS_COMMENT_OF_OTHER = (Event.type == EventType.TASK_COMMENT, IS_OF_OTHER)
+IS_COMMENT_OF_OTHER = and_(Event.type == EventType.TASK_COMMENT, IS_OF_OTHER)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class UnreadItem(NamedTuple):
 COMMENTS_AFTER: Query[UnreadItem] = Query(
     select(Event.id, Event.seq)
     .where(
-        Event.board_id == BOARD_ID, Event.task_id == TASK_ID, Event.seq > SEQ, *IS_COMMENT_OF_OTHER
+        Event.board_id == BOARD_ID, Event.task_id == TASK_ID, Event.seq > SEQ, IS_COMMENT_OF_OTHER
     )
     .order_by(Event.seq)
     .limit(MAX_PAGE_SIZE),
@@ -219,7 +219,7 @@ def has_unread_comments() -> ColumnElement[bool]:
 
     unread = select(Event.id).where(
         Event.board_id == Board.id,
-        *IS_COMMENT_OF_OTHER,
+        IS_COMMENT_OF_OTHER,
         Event.created_at >= SINCE,
         Event.seq > seen_seq(None),
         Event.seq > seen_seq(Event.task_id),
