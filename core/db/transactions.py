@@ -12,7 +12,7 @@ from sqlalchemy import ClauseElement, ColumnElement, delete, func, inspect, sele
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction, make_transient_to_detached
-from sqlalchemy.orm.attributes import manager_of_class, set_committed_value
+from sqlalchemy.orm.attributes import set_committed_value
 
 from core.db.compiled_statement import CompiledStatement
 
@@ -123,6 +123,8 @@ async def _get_connection(session: AsyncSession) -> asyncpg.Connection:
 async def _open_connection(session: AsyncSession) -> asyncpg.Connection:
     """Begin the transaction on the server, unless it has begun, and return its connection."""
     opened = await session.connection()
+    # The adapter begins with the first statement that it sends, which is not one of ours. It has no
+    # public method for that, and a statement for it alone would be one more round trip.
     adapted: Any = (await opened.get_raw_connection()).dbapi_connection
     if adapted._transaction is None:
         try:
@@ -167,7 +169,7 @@ def load_entity(
     key = inspect(entity).identity_key_from_primary_key((values["id"],))
     known = session.identity_map.get(key)
     if known is None:
-        built = manager_of_class(entity).new_instance()
+        built = entity()
         vars(built).update(values)
         make_transient_to_detached(built)
         session.add(built)
