@@ -2,7 +2,6 @@
 
 from services.agents.agent_list import (
     AgentFilters,
-    AgentList,
     AgentSort,
     StateCount,
     list_agent_page,
@@ -82,7 +81,6 @@ from services.agents.queries import (
     HELD_IDS,
     NEWEST_BOARD_AGENTS,
     build_held_agents,
-    build_online_count,
     count_online_agents,
     find_agent_by_name,
     find_board_lead,

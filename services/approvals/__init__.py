@@ -65,7 +65,6 @@ from services.approvals.reminders import (
 from services.approvals.requests import (
     LIMITED_AGENTS,
     MAX_PENDING,
-    MAX_RECENT,
     PERIOD,
     LimitedAgent,
     request_approval,

@@ -8,7 +8,6 @@ guarantees.
 from services.audit.anchors import (
     DroppableRecords,
     drop_records,
-    find_anchor,
     find_droppable_records,
 )
 from services.audit.chain import VerificationResult, compute_hash, verify_export

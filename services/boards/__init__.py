@@ -33,7 +33,6 @@ from services.boards.access import (
     require_write_access,
     select_board_ids,
     select_kept_agent,
-    visible_boards_query,
 )
 from services.boards.commands import (
     BOARD_DELETION,
@@ -56,7 +55,6 @@ from services.boards.groups import (
     BoardGroupUpdate,
     GroupAgents,
     GroupBoardChanges,
-    GroupPermissions,
     change_group_boards,
     create_group,
     delete_group,
@@ -81,7 +79,6 @@ from services.boards.queries import (
     BY_NAME,
     BoardList,
     BoardSort,
-    BoardSummary,
     RelatedBoard,
     count_boards_of_groups,
     find_board_summary,

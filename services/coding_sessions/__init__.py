@@ -14,7 +14,6 @@ from services.coding_sessions.queries import (
     GateReport,
     SessionSummary,
     TokenCounts,
-    UngatedCalls,
     find_ungated_calls,
     get_session,
     list_gates,

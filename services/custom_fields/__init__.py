@@ -22,7 +22,6 @@ from services.custom_fields.rules import (
     check_definition,
     compile_regex,
     find_value_error,
-    is_blank,
     parse_text,
 )
 from services.custom_fields.task_values import (

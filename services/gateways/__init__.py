@@ -8,13 +8,11 @@ from openclaw import CAPABILITY_RULES, COMMAND_NOTES, MAX_URL_LENGTH, Capability
 from openclaw.api import parse_milliseconds
 from services.gateways.address_rules import may_be_private
 from services.gateways.ca_certificates import (
-    CaCertificate,
     list_ca_certificates,
 )
 from services.gateways.command_grants import (
     MAX_GRANT_ID_LENGTH,
     CommandGrant,
-    CommandGrantList,
     GrantState,
     get_grant_to_revoke,
     list_command_grants,
@@ -31,7 +29,7 @@ from services.gateways.commands import (
     release_leases,
     update_gateway,
 )
-from services.gateways.connector import INTERACTIVE_POLICY, GatewayConnector, GatewayJob
+from services.gateways.connector import GatewayConnector, GatewayJob
 from services.gateways.health import (
     ProbeResult,
     list_missing_capabilities,
@@ -59,7 +57,6 @@ from services.gateways.queries import (
     lock_gateway,
 )
 from services.gateways.sessions import (
-    ChatHistory,
     SessionList,
     SessionOwner,
     SessionOwners,

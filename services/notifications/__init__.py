@@ -10,7 +10,6 @@ from services.notifications.commands import (
 )
 from services.notifications.creation import (
     DELIVERY_TOPIC,
-    USER_TOPIC,
     Audience,
     NewNotification,
     NotificationChanges,

@@ -22,7 +22,6 @@ from services.onboarding.confirmation import (
     preview_goal,
 )
 from services.onboarding.queries import (
-    OPEN_STATUSES,
     Conversation,
     Interviewer,
     PendingOnboarding,

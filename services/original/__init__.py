@@ -6,5 +6,5 @@ to its organizations in the transaction of a session.
 
 from services.original.commands import import_original
 from services.original.report import ImportNote, ImportReport
-from services.original.source import COMMIT, OriginalDatabase, open_original
+from services.original.source import OriginalDatabase, open_original
 from services.original.transfer import DeviceKey, ImportOptions

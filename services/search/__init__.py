@@ -3,7 +3,6 @@
 from services.search.queries import (
     MAX_MATCHES,
     SNIPPET_LENGTH,
-    TIME_LIMIT,
     FoundObject,
     SearchFilters,
     SearchResult,
@@ -16,10 +15,8 @@ from services.search.queries import (
 from services.search.sources import Kind, ResultKind
 from services.search.suggestions import (
     MAX_RECENT,
-    Mention,
     MentionKind,
     RecentObject,
-    SuggestedBoard,
     TaskReference,
     TextPlace,
     get_board_place,

@@ -19,7 +19,6 @@ from services.skills.downloads import create_download_client
 from services.skills.files import decode_shown_text, list_hidden_files
 from services.skills.installations import SkillConfirmationJob, request_install, request_removal
 from services.skills.pack_updates import (
-    SyncResult,
     accept_update,
     discard_update,
     fetch_update,
@@ -48,7 +47,6 @@ from services.skills.sources import (
     build_folder_name,
     check_skill_url,
     infer_name,
-    is_repository,
     is_upload,
     normalize_branch,
     normalize_pack_url,

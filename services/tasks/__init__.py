@@ -104,10 +104,8 @@ from services.tasks.queries import (
 )
 from services.tasks.rules import LEAD_FIELDS, WORKER_FIELDS
 from services.tasks.staleness import follow_up_tasks, list_boards_to_follow_up
-from services.tasks.storage import TaskEvent, build_events
 from services.tasks.transitions import MAX_RECORDED_LENGTH
 from services.tasks.trash import (
-    TrashedTask,
     delete_task,
     find_trashed_task,
     list_trashed_tasks,

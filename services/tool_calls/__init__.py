@@ -1,7 +1,6 @@
 """Tool calls of coding agents: their clients ask here before they call a tool."""
 
 from services.tool_calls.clients import (
-    ToolRequest,
     build_answer,
     find_event_name,
     is_asking,
@@ -17,8 +16,6 @@ from services.tool_calls.decisions import (
     build_allow_rule,
 )
 from services.tool_calls.gate import (
-    MAX_OF_AGENT,
-    MAX_OF_ORGANIZATION,
     STILL_WAITING,
     HeldCall,
     PreparedCall,
@@ -30,7 +27,6 @@ from services.tool_calls.gate import (
     record_session_event,
 )
 from services.tool_calls.grants import (
-    GrantDetail,
     GrantScope,
     end_grant,
     list_grants,

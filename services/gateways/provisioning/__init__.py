@@ -8,16 +8,13 @@ docs/decisions/provisioning.md.
 from services.gateways.provisioning.cleanup import run_cleanup
 from services.gateways.provisioning.config_entries import (
     CONFIG_FILE,
-    MAX_DIFFED_ENTRIES,
     ConfigChange,
-    build_provisioned_entry,
     plan_agent_change,
     plan_config_change,
 )
 from services.gateways.provisioning.config_log import (
     CHANGES_PAGE_SIZE,
     MAX_CHANGES_BY_ACTOR,
-    ConfigLogPage,
     LoggedConfigChange,
     list_config_changes,
     load_config_log,
@@ -25,7 +22,6 @@ from services.gateways.provisioning.config_log import (
 from services.gateways.provisioning.reconciler import Reconciler
 from services.gateways.provisioning.state_machine import (
     ProvisioningStatus,
-    StepDuration,
     provisioning_status,
     step_duration,
 )

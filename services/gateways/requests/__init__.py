@@ -2,7 +2,6 @@
 
 from services.gateways.requests.commands import (
     answer_request,
-    describe_answer,
     expire_requests,
     is_expired_condition,
 )

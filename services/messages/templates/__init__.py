@@ -32,7 +32,6 @@ from services.messages.templates.text_format import (
     fence_text,
     format_labels,
     to_single_line,
-    truncate_text,
 )
 from services.messages.templates.webhook_texts import (
     WebhookText,
