@@ -162,6 +162,20 @@ async def test_a_phone_selects_cards_by_their_menu(site: LiveSite) -> None:
     assert {task["priority"] for task in site.list_tasks(board).values()} == {"low"}
 
 
+async def test_the_bar_of_selected_cards_is_above_the_tab_bar_of_a_phone(site: LiveSite) -> None:
+    board = site.create_board("Long on a phone")
+    *_, top = [site.create_task(board, f"Task {number}") for number in range(9)]
+    async with site.open_page(f"/boards/{board['id']}", viewport=PHONE, has_touch=True) as page:
+        await card_of(page, top).get_by_role("button", name="Actions for “").tap()
+        await page.locator("#card-menu").get_by_role("button", name="Select").tap()
+        await expect(page.locator("#bulk")).to_contain_text("1 selected")
+        bar = await page.locator("#bulk").bounding_box()
+        tabs = await page.locator("#tabbar").bounding_box()
+        assert bar
+        assert tabs
+        assert bar["y"] + bar["height"] <= tabs["y"]
+
+
 async def test_the_drawer_leads_to_the_next_task_of_the_view(site: LiveSite) -> None:
     board = site.create_board("One after the other")
     for title in ("Low", "High"):

@@ -47,6 +47,9 @@ async def test_values_are_chosen_with_the_keyboard(site: LiveSite, board, crowd)
         await expect(options).to_have_count(7)  # with a 2 anywhere
         await page.keyboard.press("ArrowDown")
         await expect(search).to_have_attribute("aria-activedescendant", "picker-2")
+        for key, id in [("Up", 1), ("Up", 7), ("Down", 1), ("Down", 2)]:
+            await page.keyboard.press(f"Arrow{key}")
+            await expect(search).to_have_attribute("aria-activedescendant", f"picker-{id}")
         await page.keyboard.press("Enter")
         await expect(assignee).to_be_focused()
         await expect(assignee).to_have_accessible_name("Assignee Worker 12")
