@@ -47,11 +47,11 @@ def main(arguments: list[str]) -> int:
 
 
 async def _print_address(settings: Settings) -> int:
-    from cli.database import open_database, open_transaction
+    from cli.database import open_existing_database, open_transaction
     from cli.migrate import ensure_migrated
     from services.gateways import files
 
-    async with open_database(settings) as settings:
+    async with open_existing_database(settings) as settings:
         await ensure_migrated(settings)
         async with open_transaction(settings) as session:
             stored = await files.find_public_address(session)
@@ -60,13 +60,13 @@ async def _print_address(settings: Settings) -> int:
 
 
 async def _change_address(settings: Settings, address: str, *, is_confirmed: bool) -> int:
-    from cli.database import open_database, open_transaction
+    from cli.database import open_existing_database, open_transaction
     from cli.migrate import ensure_migrated
     from services import audit
     from services.audit import AuditAction, AuditObject, NewAuditRecord
     from services.gateways import files
 
-    async with open_database(settings) as settings:
+    async with open_existing_database(settings) as settings:
         await ensure_migrated(settings)
         async with open_transaction(settings) as session:
             stored = await files.find_public_address(session)

@@ -127,13 +127,13 @@ def _verify(file: str | Path, marked: int = 0) -> "VerificationResult":
 
 
 async def _export(settings: Settings, options: argparse.Namespace) -> int:
-    from cli.database import open_database, open_transaction
+    from cli.database import open_existing_database, open_transaction
     from cli.migrate import prepare_database
     from core.errors import NotFound
     from services import audit
 
     chain = _parse_chain(options.organization)
-    async with open_database(settings) as settings:
+    async with open_existing_database(settings) as settings:
         await prepare_database(settings)
         try:
             async with open_transaction(settings) as session:
@@ -166,14 +166,14 @@ async def _write_file(path: Path, lines: AsyncIterable[bytes]) -> None:
 async def _drop(settings: Settings, options: argparse.Namespace) -> int:
     from sqlalchemy.exc import DBAPIError
 
-    from cli.database import open_database, open_transaction
+    from cli.database import open_existing_database, open_transaction
     from cli.migrate import prepare_database
     from core.errors import AppError
     from services import audit
 
     chain = _parse_chain(options.organization)
     before = datetime.combine(options.before, datetime.min.time(), UTC)
-    async with open_database(settings) as settings:
+    async with open_existing_database(settings) as settings:
         await prepare_database(settings)
         try:
             async with open_transaction(settings) as session:
@@ -217,11 +217,11 @@ def _check_export(file: Path, records: "DroppableRecords") -> None:
 
 
 async def _list_chains(settings: Settings) -> int:
-    from cli.database import open_database, open_transaction
+    from cli.database import open_existing_database, open_transaction
     from cli.migrate import prepare_database
     from services import audit
 
-    async with open_database(settings) as settings:
+    async with open_existing_database(settings) as settings:
         await prepare_database(settings)
         async with open_transaction(settings) as session:
             chains = await audit.list_chains(session)

@@ -33,13 +33,13 @@ def main(arguments: list[str]) -> int:
 
 async def create_backup(settings: Settings, file: Path) -> None:
     """Write all data into a file; it appears under its name only when it is complete."""
-    from cli.database import open_database
+    from cli.database import open_existing_database
     from cli.postgres_programs import PostgresPrograms, fetch_server_version
     from services.audit import AuditAction
 
     temporary = _create_private_file(file)
     try:
-        async with open_database(settings) as settings:
+        async with open_existing_database(settings) as settings:
             programs = PostgresPrograms.for_server(
                 settings, await fetch_server_version(settings.direct_dsn)
             )

@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from cli.command import print_line
+from cli.command import CommandError, print_line
 from core.audit_context import AuditContext, audit_context
 from core.cancellation import cancel_task
 from core.config.settings import Settings
+from embedded_postgres.data_location import has_database
 from embedded_postgres.instance import EmbeddedPostgres
 
 if TYPE_CHECKING:
@@ -37,6 +38,20 @@ async def open_database(
             yield settings.with_database(dsn)
     finally:
         await asyncio.to_thread(postgres.stop)
+
+
+@asynccontextmanager
+async def open_existing_database(settings: Settings) -> AsyncGenerator[Settings, None]:
+    """Do what `open_database` does, but create none. Raises CommandError if there is none.
+
+    A command that reads or changes what is there must not succeed in a folder with a wrong name.
+    """
+    if not settings.database_url and not has_database(settings.data_dir):
+        raise CommandError(
+            f"There is no database in {settings.data_dir}. Name the folder with --data DIR."
+        )
+    async with open_database(settings) as settings:
+        yield settings
 
 
 def create_embedded_postgres(settings: Settings) -> EmbeddedPostgres:

@@ -24,10 +24,10 @@ def main(arguments: list[str]) -> int:
 
 
 async def _print_link(settings: Settings) -> None:
-    from cli.database import open_database
+    from cli.database import open_existing_database
     from cli.migrate import prepare_database
 
-    async with open_database(settings) as settings:
+    async with open_existing_database(settings) as settings:
         await prepare_database(settings)
         link = await create_first_run_url(settings)
     if not link:

@@ -30,12 +30,12 @@ def main(arguments: list[str]) -> int:
 
 
 async def _print_link(settings: Settings, email: str) -> None:
-    from cli.database import open_database, open_transaction
+    from cli.database import open_existing_database, open_transaction
     from cli.migrate import prepare_database
     from core.errors import NotFound
     from services import identity
 
-    async with open_database(settings) as settings:
+    async with open_existing_database(settings) as settings:
         await prepare_database(settings)
         try:
             async with open_transaction(settings) as session:

@@ -44,13 +44,13 @@ def main(arguments: list[str]) -> int:
 
 
 async def _run(settings: Settings, options: argparse.Namespace) -> None:
-    from cli.database import open_database
+    from cli.database import open_existing_database
     from cli.migrate import ensure_migrated
     from core.errors import Unavailable
     from services import secret_keys
 
     new_key = _read_new_key(settings, options.from_file)
-    async with open_database(settings) as settings:
+    async with open_existing_database(settings) as settings:
         await ensure_migrated(settings)
         try:
             if options.lost:

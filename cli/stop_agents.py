@@ -63,11 +63,11 @@ def _add_organization_option(add_argument: Callable[..., object]) -> None:
 
 
 async def _change(settings: Settings, change: StopCommand, words: str) -> int:
-    from cli.database import open_database, open_transaction
+    from cli.database import open_existing_database, open_transaction
     from cli.migrate import ensure_migrated
     from core.errors import AppError
 
-    async with open_database(settings) as settings:
+    async with open_existing_database(settings) as settings:
         await ensure_migrated(settings)
         try:
             async with open_transaction(settings) as session:

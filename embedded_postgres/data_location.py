@@ -88,6 +88,27 @@ def root_data_folder() -> Path:
     return Path(os.environ.get("MC_PG_ELSEWHERE") or ROOT_DATA_FOLDER)
 
 
+def has_database(data_dir: Path) -> bool:
+    """Return whether a database was created for a data folder."""
+    return any(map(_is_database, _list_homes(data_dir.resolve())))
+
+
+def _is_database(home: Path) -> bool:
+    try:
+        (home / "data").stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # it belongs to another account, which the start reports
+        return True
+    return True
+
+
+def _list_homes(data_dir: Path) -> tuple[Path, Path]:
+    """Return the usual folder, and that of root if PostgreSQL's account cannot access it."""
+    other = root_data_folder() / hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    return data_dir / "postgres", other
+
+
 def find_data_location(data_dir: Path) -> DataLocation:
     """Find or create the location for a data folder. Raises PostgresStartError."""
     try:
@@ -100,12 +121,11 @@ def find_data_location(data_dir: Path) -> DataLocation:
 
 
 def _choose_location(data_dir: Path) -> DataLocation:
-    usual = data_dir / "postgres"
+    usual, other = _list_homes(data_dir)
     if os.geteuid() != ROOT_UID:
         data_dir.mkdir(parents=True, exist_ok=True)
         account = SystemAccount.from_uid(os.geteuid())
         return DataLocation(_prepare_folder(usual, account), account)
-    other = root_data_folder() / hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
     for home in (usual, other):
         if home.exists():
             account = SystemAccount.from_uid(home.stat().st_uid)

@@ -114,7 +114,8 @@ async def test_an_invalid_backup_file_changes_nothing(
     content = saved_installation.file.read_bytes()
     (tmp_path / "cut").write_bytes(content[: len(content) // 2])
     (tmp_path / "text").write_text("no backup")
-    other = run_cli("backup", str(tmp_path / "of something else"), data=tmp_path / "empty")
+    with run_postgres(tmp_path / "empty"):
+        other = run_cli("backup", str(tmp_path / "of something else"), data=tmp_path / "empty")
     assert other.returncode == 0, other.stderr
     for name in ("cut", "text", "of something else", "missing"):
         result = run_cli("restore", str(tmp_path / name), "--yes", data=saved_installation.data)

@@ -23,7 +23,9 @@ from core.event_loop import LoopHold, add_hold
 from core.security.encryption import KEY_FILE
 from embedded_postgres.instance import EmbeddedPostgres
 from tests.cli.conftest import ROOT, TIMEOUT, run_cli, sign_up_owner
+from tests.support.initial_database import INITIAL_DATABASE
 from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
+from tests.support.tiers import repetition
 
 RUN = ROOT / "run"
 PRIVATE_HOSTS = ("10.255.255.1", "10.255.255.2")
@@ -169,8 +171,41 @@ def test_the_doctor_reports_problems(tmp_path: Path) -> None:
     assert re.search(r"^not ok  settings: SESSION_DAYS ", result.stdout, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["backup", "all.backup"],
+        ["link"],
+        *(
+            pytest.param(words.split(), marks=repetition)
+            for words in (
+                "password olga@example.com",
+                "stop-agents",
+                "resume-agents",
+                "address",
+                "address https://control.example.com --yes",
+                "audit list",
+                "audit export installation all.jsonl",
+                "rotate-key",
+            )
+        ),
+    ],
+    ids=" ".join,
+)
+def test_a_command_finds_no_database_in_a_folder_with_a_wrong_name(
+    tmp_path: Path, words: list[str]
+) -> None:
+    """A backup of it would be empty."""
+    data = tmp_path / "wrong"
+    result = run_cli(*(str(tmp_path / one) if "all." in one else one for one in words), data=data)
+    assert result.returncode == 1
+    assert result.stderr == f"There is no database in {data}. Name the folder with --data DIR.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_the_doctor_checks_what_readyz_checks(tmp_path: Path) -> None:
     data = tmp_path / "data"
+    INITIAL_DATABASE.copy_into(data)
     assert run_cli("link", "--port", "0", data=data).returncode == 0
     result = run_cli("doctor", "--port", "0", data=data)
     assert result.returncode == 0, result.stdout
@@ -191,6 +226,7 @@ async def test_the_doctor_checks_what_readyz_checks(tmp_path: Path) -> None:
 
 def test_a_damaged_key_file_is_named_by_the_doctor_and_at_the_start(tmp_path: Path) -> None:
     data = tmp_path / "data"
+    INITIAL_DATABASE.copy_into(data)
     assert run_cli("link", "--port", "0", data=data).returncode == 0
     (data / KEY_FILE).write_text("")
     problem = "The file secret-key is empty or not a text"
