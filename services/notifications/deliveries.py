@@ -353,6 +353,9 @@ async def claim_due(
             continue
         if len(groups[key]) < 50:  # in one message; the others follow in the next one
             row.delivery.state = DeliveryState.SENDING
+            if row.delivery.attempts == 0:  # MAX_AGE must not include the wait for a digest
+                due_at = row.delivery.next_attempt_at
+                row.delivery.created_at = max(row.delivery.created_at, due_at)
             OUTBOX.claim(row.delivery, at)
             groups[key].append(row)
     return [_to_due_delivery(group) for group in groups.values()]

@@ -14,6 +14,7 @@ from models import (
     NotificationDelivery,
     NotificationKind,
 )
+from services import notifications
 from services.notifications import SendOutcome, SendReason, SendResult, record_channel_state
 from services.notifications.deliveries import MAX_AGE, OUTBOX
 from tests.support.notification_harness import NotificationHarness, harness
@@ -60,6 +61,22 @@ async def test_a_delivery_fails_after_a_day(harness: NotificationHarness) -> Non
     await harness.run()
     [delivery] = await harness.list_deliveries()
     assert delivery.state is DeliveryState.FAILED
+
+
+async def test_a_message_that_was_collected_is_tried_for_a_day_too(
+    harness: NotificationHarness,
+) -> None:
+    """The day begins when the message was due, not when the notification was created."""
+    await harness.add_channel(harness.world.bob, "mail", ChannelKind.EMAIL)
+    await harness.notify(Kind.MENTION, harness.world.bob)
+    async with harness.transaction() as session:
+        await notifications.plan_deliveries(session)
+        await session.execute(update(NotificationDelivery).values(created_at=now() - MAX_AGE))
+    harness.receiver.results["mail"] = UNREACHABLE
+    await harness.make_due()
+    await harness.run()
+    [delivery] = await harness.list_deliveries()
+    assert (delivery.state, delivery.attempts) == (DeliveryState.QUEUED, 1)
 
 
 async def test_a_failing_channel_is_reported_on_the_others(harness: NotificationHarness) -> None:
