@@ -141,6 +141,8 @@ async def run_command(
         board.version += 1
         await session.flush()
         await desired_state.request_board_sync(session, board)
+        if not is_paused:  # what waited may wait for the full time again
+            await messages.release_messages(session, Agent.board_id == board.id, now())
         type = EventType.BOARD_PAUSED if is_paused else EventType.BOARD_RESUMED
         new_events.append(board_event(type, actor, board))
     await messages.enqueue_messages(session, outgoing, new_events=new_events)

@@ -50,6 +50,7 @@ from services.messages.queries import (
     addressed_to_condition,
     lock_message,
     message_not_found,
+    not_paused_condition,
 )
 
 DELIVERY_TIMEOUT = timedelta(days=7)
@@ -309,14 +310,17 @@ async def expire_undelivered(
 ) -> int:
     """Mark messages as failed that are pending for too long, and return their number.
 
-    This includes sent messages whose turn has no known result. Messages that are held wait without
-    a limit. It handles EXPIRY_BATCH_SIZE messages per call, and may run in several workers at once.
+    This includes sent messages whose turn has no known result. Messages that are held, or that a
+    gateway does not get because a board is paused, wait without a limit. It handles
+    EXPIRY_BATCH_SIZE messages per call, and may run in several workers at once.
     """
     is_working = Agent.held_at.is_(None) & Organization.stopped_at.is_(None)
+    is_working &= Agent.gateway_id.is_(None) | not_paused_condition()
     expired = (
         select(Message, Agent.gateway_id)
         .join(Agent, Agent.id == Message.agent_id)
         .join(Organization, Organization.id == Agent.organization_id)
+        .outerjoin(Board, Board.id == Agent.board_id)
         .where(Message.state.in_(PENDING_STATES), Message.waiting_since < now() - max_age)
         .where((Message.state != MessageState.QUEUED) | is_working)
         .order_by(Message.waiting_since, Message.seq)

@@ -37,10 +37,9 @@ from openclaw import GatewayClient, Subscription
 from services import events
 from services.messages import gateway_turns
 from services.messages.gateway_turns import TurnEventBuffer, TurnResult
-from services.messages.queries import current_board_condition
+from services.messages.queries import current_board_condition, not_paused_condition
 from services.messages.rules import (
     ACCEPTED,
-    BOARD_COMMANDS,
     OUTBOX,
     PRIORITY_KINDS,
     UNREACHABLE_STEPS,
@@ -286,7 +285,7 @@ async def claim_next(
     query = _join_running(_deliveries_query(gateway_id, agent_id), gateway_id, agent_id).where(
         Message.state == MessageState.QUEUED,
         current_board_condition(),
-        _not_paused_condition(),
+        not_paused_condition(),
     )
     first = query.order_by(Message.kind.in_(PRIORITY_KINDS).desc(), Message.seq).limit(1)
     locked = first.with_for_update(of=Message).execution_options(populate_existing=True)
@@ -310,7 +309,7 @@ async def reclaim(
     query = select(Message).join(Agent, Agent.id == Message.agent_id)
     query = query.outerjoin(Board, Board.id == Agent.board_id)
     query = _join_running(query, gateway_id, known.agent_id).where(
-        Message.id == known.id, Message.state == MessageState.SENT, _not_paused_condition()
+        Message.id == known.id, Message.state == MessageState.SENT, not_paused_condition()
     )
     locked = query.with_for_update(of=Message).execution_options(populate_existing=True)
     message = await session.scalar(locked)
@@ -413,11 +412,6 @@ def _due_condition(at: Any) -> ColumnElement[bool]:
     return or_(Message.next_attempt_at.is_(None), Message.next_attempt_at <= at)
 
 
-def _not_paused_condition() -> ColumnElement[bool]:
-    """Match the messages that may be sent now: on a paused board only commands."""
-    return or_(Board.paused_at.is_(None), Message.kind.in_(BOARD_COMMANDS))
-
-
 AGENTS_WITH_WORK: Query[UUID] = Query(
     select(Agent.id)
     .join(Message, Message.agent_id == Agent.id)
@@ -429,7 +423,7 @@ AGENTS_WITH_WORK: Query[UUID] = Query(
             and_(
                 Message.state == MessageState.QUEUED,
                 current_board_condition(),
-                _not_paused_condition(),
+                not_paused_condition(),
                 Agent.held_at.is_(None),
                 Organization.stopped_at.is_(None),
             ),

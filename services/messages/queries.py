@@ -14,7 +14,8 @@ from core.db.reads import Query, Source
 from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_
-from models import Agent, Message, MessageState, Organization
+from models import Agent, Board, Message, MessageState, Organization
+from services.messages.rules import BOARD_COMMANDS
 
 PENDING_STATES = (MessageState.QUEUED, MessageState.SENT)
 
@@ -133,3 +134,8 @@ def current_board_condition() -> ColumnElement[bool]:
     """Exclude the messages about a board that the agent has left. The query must join Agent."""
     has_no_board = Agent.board_id.is_(None) | Message.board_id.is_(None)
     return has_no_board | (Message.board_id == Agent.board_id)
+
+
+def not_paused_condition() -> ColumnElement[bool]:
+    """Match what a gateway may receive: commands on a paused board. The query must join Board."""
+    return Board.paused_at.is_(None) | Message.kind.in_(BOARD_COMMANDS)

@@ -177,3 +177,19 @@ async def test_undelivered_or_unconfirmed_messages_expire_after_seven_days(
     first, second = await delivery.wait_for_states(FAILED, FAILED)
     assert first.last_error == "Its delivery could not be confirmed for 7 days."
     assert second.last_error == "It could not be delivered for 7 days."
+
+
+async def test_messages_do_not_expire_while_their_board_is_paused(
+    delivery: DeliveryGateway,
+) -> None:
+    await send_chat(delivery, delivery.world.board, "/pause")
+    await delivery.enqueue("BOARD CHAT\nTwo.")
+    command, waiting = await delivery.list_messages()
+    for message in (command, waiting):
+        await delivery.update_row(message, waiting_since=now() - timedelta(days=8))
+    async with delivery.transaction() as session:
+        assert await messages.expire_undelivered(session) == 1
+    await delivery.wait_for_states(FAILED, QUEUED)
+    await send_chat(delivery, delivery.world.board, "/resume")
+    async with delivery.transaction() as session:
+        assert await messages.expire_undelivered(session) == 0
