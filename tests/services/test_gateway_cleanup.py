@@ -23,7 +23,7 @@ from models import (
     OrphanedGatewayAgent,
 )
 from openclaw import AddressPolicy
-from services import agents, boards, gateways, identity, organizations
+from services import agents, boards, desired_state, gateways, identity, organizations
 from services.gateways import GatewayConnector, provisioning
 from tests.support.board_rows import make_agent
 from tests.support.fake_agents_gateway import Fault
@@ -235,6 +235,23 @@ async def test_an_agent_that_cannot_be_removed_is_logged_at_the_end(
     assert stays.gateway_key
     assert stays.gateway_key in log
     assert "it is at work" in log
+
+
+async def test_agents_on_a_gateway_that_was_added_again_are_not_removed(
+    harness: ProvisioningHarness,
+) -> None:
+    """An agent that returns to a gateway has the same key there as before."""
+    agent = await harness.create_online_agent()
+    harness.fake.entries["left"] = {"name": "Left", "workspace": "left"}
+    harness.fake.files["left"] = {}
+    async with harness.transaction() as session:
+        at = {"next_try_at": harness.moment, "created_at": harness.moment}
+        session.add(OrphanedGatewayAgent(gateway_id=harness.gateway.id, agent_key="left", **at))
+        await session.flush()
+        await session.execute(desired_state.build_cleanup_insert(Gateway.id == harness.gateway.id))
+    await run_cleanups_for(harness, 2 * MINUTE)
+    assert harness.fake.listed_agents() == [agent.gateway_key]
+    assert await list_cleanups(harness.transaction) == []
 
 
 async def test_a_cleanup_expires_only_after_an_attempt(

@@ -24,8 +24,8 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from core.db.reads import Query, ReadFactory
 from core.errors import AppError
-from models import GatewayCleanup
-from services.gateways import GatewayConnector
+from models import Agent, Gateway, GatewayCleanup
+from services.gateways import GatewayConnector, find_place
 from services.gateways.provisioning.state_machine import CREATION_TIMEOUT
 from services.gateways.provisioning.steps import remove_agents
 
@@ -107,7 +107,9 @@ async def _clean_up_gateway(
     counts as successful only if it started after that was possible.
     """
     started_at = clock()
-    error = await _try_cleanup(connector, cleanup)
+    async with open_transaction() as session:
+        keys = await _list_former_keys(session, cleanup)
+    error = await _try_cleanup(connector, cleanup, keys)
     is_it = GatewayCleanup.id == cleanup.id
     if error is None and started_at >= cleanup.created_at + CREATION_TIMEOUT:
         change = delete(GatewayCleanup).where(is_it)
@@ -117,12 +119,23 @@ async def _clean_up_gateway(
         await session.execute(change)
 
 
-async def _try_cleanup(connector: GatewayConnector, cleanup: GatewayCleanup) -> str | None:
+async def _list_former_keys(session: AsyncSession, cleanup: GatewayCleanup) -> list[str]:
+    """Return the keys without those of agents that are back: the gateway was added again."""
+    query = select(Agent.gateway_key, Gateway.url).join(Gateway, Gateway.id == Agent.gateway_id)
+    found = await session.execute(query.where(Agent.gateway_key.in_(cleanup.agent_keys)))
+    place = find_place(cleanup.url)
+    present = {key for key, url in found if find_place(url) == place}
+    return [key for key in cleanup.agent_keys if key not in present]
+
+
+async def _try_cleanup(
+    connector: GatewayConnector, cleanup: GatewayCleanup, keys: Sequence[str]
+) -> str | None:
     """Remove our agents from a gateway; return an error message unless all were removed."""
     try:
         async with asyncio.timeout(CLEANUP_TIMEOUT), connector.connect(cleanup) as client:
             await client.get_hello()
-            await remove_agents(client, cleanup.agent_keys)
+            await remove_agents(client, keys)
     except AppError as error:
         return error.message
     except TimeoutError:
