@@ -6,11 +6,12 @@ once, and nothing is lost. docs/decisions/jobs.md gives the reasons.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import DateTime, bindparam, exists, func, literal, select
@@ -133,11 +134,14 @@ class PeriodicTasks:
         async with self._open_read() as source:
             due = await find_due_timeouts(source, self.offline_after)
         if due.agents:
-            async with self._open_transaction() as session:
-                await agents.mark_silent_agents_offline(session, offline_after=self.offline_after)
+            with _log_failure("Silent agents could not be marked offline"):
+                async with self._open_transaction() as session:
+                    after = self.offline_after
+                    await agents.mark_silent_agents_offline(session, offline_after=after)
         if due.runs:
-            async with self._open_transaction() as session:
-                await runs.mark_lost_runs(session)
+            with _log_failure("Lost runs could not be marked"):
+                async with self._open_transaction() as session:
+                    await runs.mark_lost_runs(session)
         if due.requests:
             async with self._open_transaction() as session:
                 await requests.expire_requests(session)
@@ -149,11 +153,13 @@ class PeriodicTasks:
             has_reminders = await approvals.has_due_reminders(source)
             has_outdated = await approvals.has_outdated_first_approvals(source)
         for board_id in board_ids:
-            async with self._open_transaction() as session:
-                await tasks.follow_up_tasks(session, board_id)
+            with _log_failure(f"The tasks on board {board_id} could not be followed up"):
+                async with self._open_transaction() as session:
+                    await tasks.follow_up_tasks(session, board_id)
         if has_outdated:
-            async with self._open_transaction() as session:
-                await approvals.reopen_outdated_first_approvals(session)
+            with _log_failure("Outdated first approvals could not be reopened"):
+                async with self._open_transaction() as session:
+                    await approvals.reopen_outdated_first_approvals(session)
         if has_reminders:
             async with self._open_transaction() as session:
                 await approvals.remind_of_approvals(session)
@@ -164,8 +170,8 @@ class PeriodicTasks:
         Tasks of people who have lost access are unassigned.
 
         Each batch is a transaction, so that others wait briefly and only for its rows. A deletion
-        is repeated until it has nothing more to do. It does nothing while another
-        worker purges.
+        is repeated until it has nothing more to do; one that fails prevents no other. It does
+        nothing while another worker purges.
         """
         settings = self._settings
         for delete in (
@@ -188,13 +194,15 @@ class PeriodicTasks:
             partial(retention.delete_old_messages, keep_days=settings.message_retention_days),
             partial(retention.delete_old_events, keep_days=settings.event_retention_days),
         ):
-            has_more = True
-            while has_more:
-                async with self._open_transaction() as session:
-                    if not await session.scalar(_TRY_PURGE_LOCK):
-                        return
-                    has_more = bool(await delete(session))
-                await asyncio.sleep(BATCH_PAUSE if has_more else 0)
+            function: Any = getattr(delete, "func", delete)
+            with _log_failure(f"{function.__name__} has failed"):
+                has_more = True
+                while has_more:
+                    async with self._open_transaction() as session:
+                        if not await session.scalar(_TRY_PURGE_LOCK):
+                            return
+                        has_more = bool(await delete(session))
+                    await asyncio.sleep(BATCH_PAUSE if has_more else 0)
 
     async def expire_messages(self) -> None:
         """Fail the messages that are undelivered for too long, in batches."""
@@ -209,22 +217,13 @@ class PeriodicTasks:
             queues = await board_webhooks.list_queues(source)
         base_url = self._settings.base_url
         for board_id, webhook_id in queues:
-            try:
+            with _log_failure(f"The payloads of webhook {webhook_id} could not be sent"):
                 is_sent = True
                 while is_sent:
                     async with self._open_transaction() as session:
                         is_sent = await board_webhooks.send_queued_payloads(
                             session, board_id, webhook_id, base_url=base_url
                         )
-            except Exception as error:
-                if is_outage(error):
-                    raise
-                log.warning(
-                    "The payloads of webhook %s could not be sent: %s",
-                    webhook_id,
-                    error,
-                    exc_info=not is_temporary_error(error),
-                )
 
     async def remind_of_due_dates(self) -> None:
         """Remind people of the due dates of their tasks."""
@@ -246,20 +245,11 @@ class PeriodicTasks:
 
     async def _finalize_board(self, board_id: UUID) -> bool:
         """Finalize what is due on a board; return False after an error, which is logged."""
-        try:
+        with _log_failure(f"The decisions on board {board_id} could not be finalized"):
             async with self._open_transaction() as session:
                 await approvals.finalize_due_approvals(session, board_id=board_id, skip_locked=True)
-        except Exception as error:
-            if is_outage(error):
-                raise
-            log.warning(
-                "The decisions on board %s could not be finalized: %s",
-                board_id,
-                error,
-                exc_info=not is_temporary_error(error),
-            )
-            return False
-        return True
+            return True
+        return False
 
     @asynccontextmanager
     async def _open_transaction(self) -> AsyncGenerator[AsyncSession]:
@@ -267,6 +257,17 @@ class PeriodicTasks:
         async with self._transaction() as session:
             await session.execute(_SET_LOCK_TIMEOUT)
             yield session
+
+
+@contextmanager
+def _log_failure(message: str) -> Generator[None]:
+    """Log an error of one part of a task, so that the other parts run; raise it in an outage."""
+    try:
+        yield
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.warning("%s: %s", message, error, exc_info=not is_temporary_error(error))
 
 
 _SET_LOCK_TIMEOUT = select(func.set_config("lock_timeout", LOCK_TIMEOUT, True))
