@@ -84,6 +84,24 @@ async def test_missed_requests_are_loaded_after_every_connect(
     assert second.command == "ls two"
 
 
+async def test_an_answer_that_cannot_be_stored_delays_no_other(
+    harness: RequestsHarness,
+) -> None:
+    worker = agent_key(harness.world.worker)
+    question = {"questionId": "tea", "header": "Tea", "question": "Which?", "isOther": True}
+    async with harness.run_worker():
+        await harness.wait_for(harness.has_listed_questions)
+        await harness.fake.ask_questions("q-1", question, agent=worker)
+        await harness.wait_for_request()
+        answered = {"status": "answered", "answers": {"answers": {"tea": ["Green\0"]}}}
+        harness.fake.questions["q-1"] |= answered | {"resolvedBy": "Phone\0"}
+        await harness.fake.send_event("question.resolved", {"id": "q-1"})
+        [first] = await harness.wait_for(lambda: harness.requests_in(LOST))
+        await harness.fake.request_approval("a-1", "ls", worker)
+        await harness.wait_for(lambda: harness.requests_in(LOST, WAITING))
+    assert (first.answer, first.answered_by) == ({"answers": {}}, "Phone\ufffd")
+
+
 async def test_polling_finds_requests_whose_events_were_dropped(
     harness: RequestsHarness,
 ) -> None:

@@ -70,6 +70,18 @@ async def test_a_run_is_tracked_from_its_start_to_its_end(harness: RequestsHarne
     assert between
 
 
+@pytest.mark.parametrize("run_id", ["run\0", "run" * 1_000])
+async def test_a_run_whose_id_cannot_be_stored_hides_no_other(
+    harness: RequestsHarness, run_id: str
+) -> None:
+    async with harness.run_worker():
+        worker = await begin_run(harness, run_id)
+        await harness.fake.send_run_step(run_id, worker, "lifecycle", phase="model")
+        await begin_run(harness)
+        run = await harness.wait_for_run(lambda run: run.status is RUNNING)
+    assert run.run_id == "run-1"
+
+
 @pytest.mark.parametrize(
     ("payload", "status", "error"),
     [

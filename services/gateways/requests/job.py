@@ -11,10 +11,16 @@ from uuid import UUID
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from core.db.reads import ReadFactory
+from core.text import is_storable_json, replace_unstorable
 from models import DECISION_KINDS, Gateway, GatewayRequest, RequestKind
 from openclaw import ErrorKind, GatewayClient, GatewayError, GatewayEvent, poll_events, request_api
 from services.gateways.requests import commands
-from services.gateways.requests.parser import ParsedRequest, RequestHash, parse_request
+from services.gateways.requests.parser import (
+    MAX_CONTENT_LENGTH,
+    ParsedRequest,
+    RequestHash,
+    parse_request,
+)
 from services.gateways.requests.queries import STORED_AS_WAITING, UNDELIVERED_ANSWERS
 from services.gateways.requests.rules import UNSHOWN_ERROR, Resolution, is_answered_unseen
 
@@ -288,6 +294,8 @@ def _question_resolution(row: Mapping[str, Any]) -> Resolution | None:
         case "answered":
             given = row.get("answers")
             answers = given.get("answers") if isinstance(given, Mapping) else None
+            if not is_storable_json(answers, max_length=MAX_CONTENT_LENGTH):
+                answers = {}
             return Resolution(is_answered=True, answer={"answers": answers}, resolved_by=by)
         case "expired":
             return Resolution(is_expired=True)
@@ -297,4 +305,4 @@ def _question_resolution(row: Mapping[str, Any]) -> Resolution | None:
 
 
 def _short_text(value: object) -> str | None:
-    return value[:200] if isinstance(value, str) and value else None
+    return replace_unstorable(value[:200]) if isinstance(value, str) and value else None

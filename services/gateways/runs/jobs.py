@@ -19,6 +19,7 @@ from core.clock import now
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from core.db.reads import Query, ReadFactory, Source
+from core.text import is_storable
 from models import Gateway, Organization, RunStatus
 from openclaw import ErrorKind, GatewayClient, GatewayError, GatewayEvent, poll_events
 from openclaw import api as gateway_api
@@ -45,6 +46,7 @@ PERMANENT_ERRORS = (ErrorKind.REJECTED, ErrorKind.MISSING_SCOPE)
 TOO_MANY_RUNS = (
     f"Its gateway reported more than {MAX_RUNS} runs at once, so the oldest are not tracked."
 )
+MAX_ID_LENGTH = 1_000  # characters of the id of a run or of its session
 MAX_EVENTS = 5_000  # the latest of a run that are applied
 MAX_SESSIONS = 10_000  # active sessions of one gateway that are read
 
@@ -146,7 +148,7 @@ class RunTracker:
     async def handle_event(self, event: GatewayEvent) -> None:
         """Apply an event, if it belongs to a run of one of our agents."""
         payload = event.payload
-        has_run = isinstance(payload.get("runId"), str)
+        has_run = _is_id(payload.get("runId"))
         run = await self._find_or_load_run(payload) if has_run else None
         if run is None:
             return
@@ -210,7 +212,7 @@ class RunTracker:
         for key, agent_key in await list_active_sessions(self._client, self._agents):
             history = await gateway_api.chat_history(self._client, key, limit=1)
             found = history.get("inFlightRun")
-            if not isinstance(found, Mapping) or not isinstance(found.get("runId"), str):
+            if not isinstance(found, Mapping) or not _is_id(found.get("runId")):
                 continue
             active_run = {**found, "sessionKey": key, "agentId": agent_key}
             run = await self._find_or_load_run(active_run)
@@ -250,7 +252,8 @@ class RunTracker:
         started_at = parse_milliseconds(payload.get("startedAt")) or parse_milliseconds(
             payload.get("ts")
         )
-        session_key = str(payload.get("sessionKey") or "")
+        session_key = payload.get("sessionKey")
+        session_key = str(session_key) if _is_id(session_key) else ""
         run = (
             RunState(run_id, session_key, key, started_at or now())
             if row is None
@@ -286,6 +289,11 @@ class RunTracker:
         for run in running[:-MAX_RUNS]:
             run.finish(RunStatus.LOST, now(), TOO_MANY_RUNS)
             self._finished.append(run.run_id)
+
+
+def _is_id(value: object) -> bool:
+    """Return whether an id can be stored: clients of the gateway choose those of their runs."""
+    return isinstance(value, str) and len(value) <= MAX_ID_LENGTH and is_storable(value)
 
 
 async def list_active_sessions(
