@@ -297,7 +297,7 @@ class SkillConfirmationJob:
                 source, gateway_id=gateway.id, checked_before=at - CHECK_INTERVAL
             )
         asked_at = self._asked_at.get(gateway.id)
-        if not due or (asked_at is not None and at - asked_at < MIN_INTERVAL):
+        if not due or (asked_at is not None and abs(at - asked_at) < MIN_INTERVAL):
             return True
         self._asked_at[gateway.id] = at
         agent_id = gateway.session_key.split(":")[1]

@@ -312,3 +312,15 @@ async def test_an_agent_is_online_again_when_its_gateway_returns(
     assert (await harness.get_agent(agent)).status == "online"
     [*_, received] = await harness.list_events(EventType.AGENT_STATUS_CHANGED)
     assert (received.agent_id, received.data["to"]) == (agent.id, "online")
+
+
+async def test_agents_are_looked_for_again_when_the_clock_was_set_back(
+    harness: ProvisioningHarness,
+) -> None:
+    await harness.create_online_agent()
+    harness.moment += timedelta(hours=2)
+    await harness.reconcile_once()
+    harness.moment -= timedelta(hours=1)
+    before = len(harness.fake.calls)
+    await harness.reconcile_once()
+    assert "agents.list" in [method for method, _ in harness.fake.calls[before:]]

@@ -134,6 +134,22 @@ async def test_a_gateway_is_not_asked_at_every_event(harness: Harness) -> None:
     assert harness.call_count == 1
 
 
+async def test_a_gateway_is_asked_again_when_the_clock_was_set_back(harness: Harness) -> None:
+    await harness.request(SkillAction.INSTALL, MessageState.ACKNOWLEDGED)
+    times = [now() + timedelta(minutes=1), now()]
+    job = SkillConfirmationJob(
+        harness.transaction,
+        harness.transaction,
+        PostgresListener(),
+        clock=lambda: times.pop(0),
+    )
+    async with GatewayClient(create_target(harness.fake)) as client:
+        await client.get_hello()
+        for _ in range(2):
+            assert await job.check(harness.gateway, client)
+    assert harness.call_count == 2
+
+
 async def test_a_skill_that_is_missing_has_failed_after_a_while(harness: Harness) -> None:
     await harness.request(SkillAction.INSTALL, MessageState.ACKNOWLEDGED)
     await harness.check()

@@ -172,7 +172,7 @@ class Reconciler:
         """Execute the next step of each due agent; return when more will be due."""
         moment = self._clock()
         recorded_at = self._roster_recorded_at.get(gateway_id)
-        is_time = recorded_at is None or moment - recorded_at >= ROSTER_INTERVAL
+        is_time = recorded_at is None or abs(moment - recorded_at) >= ROSTER_INTERVAL
         workload = await self._load_workload(gateway_id, moment)
         one_pass = ReconcilePass(self._open_transaction, client, workload, self._clock)
         await one_pass.run_local_steps()
