@@ -139,10 +139,10 @@ async def create_channel(
     kind = ChannelKind(fields.kind)
     config = check_config(kind, fields.model_dump(exclude={"kind", "name"}))
     existing = await CHANNELS.fetch(session, **_condition(member))
-    if len(existing) >= MAX_CHANNELS:
+    replaced = await _delete_subscription(session, existing, cipher, config.get("endpoint"))
+    if len(existing) - len(replaced) >= MAX_CHANNELS:
         reason = N_("You have %(max_count)s channels. Delete one first.")
         raise Conflict("too_many_channels", reason, max_count=MAX_CHANNELS)
-    replaced = await _delete_subscription(session, existing, cipher, config.get("endpoint"))
     at, id = now(), new_id()
     own_address = (member.user.email or "").lower()
     is_confirmed = kind is not ChannelKind.EMAIL or config["address"] == own_address
