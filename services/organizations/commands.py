@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -17,7 +17,7 @@ from models import EventType, Gateway, Invite, Member, Organization, Role, User
 from services import audit, desired_state, events, rows
 from services.audit import AuditAction, AuditObject, NewAuditRecord
 from services.hooks import Hook
-from services.organizations.invites import accept_oldest_invite
+from services.organizations.invites import accept_oldest_invite, end_invites
 from services.organizations.locks import (
     lock_organization_as_admin,
     lock_organization_contents,
@@ -119,19 +119,18 @@ async def set_only_owners_appoint_admins(
         return
     organization.only_owners_appoint_admins = is_on
     organization.updated_at = now()
+    ended: list[events.NewEvent] = []
     if is_on:
         admins = select(Member.user_id).where(
             Member.organization_id == organization.id, Member.role == Role.ADMIN
         )
-        ended = delete(Invite).where(
+        is_ended = and_(
             Invite.organization_id == organization.id,
             Invite.created_by_user_id.in_(admins),
             Invite.role == Role.ADMIN,
-            Invite.accepted_at.is_(None),
         )
-        await session.execute(ended.execution_options(synchronize_session=False))
-    await events.record_event(
-        session,
+        ended = await end_invites(session, locked.user, is_ended)
+    updated = events.NewEvent(
         EventType.ORGANIZATION_RULES_UPDATED,
         locked.user,
         organization_id=organization.id,
@@ -140,6 +139,7 @@ async def set_only_owners_appoint_admins(
             "changes": {"only_owners_appoint_admins": [not is_on, is_on]},
         },
     )
+    await events.record_events(session, [*ended, updated])
 
 
 async def switch_organization(

@@ -233,16 +233,24 @@ async def revoke_invite(session: AsyncSession, member: Member, invite_id: UUID) 
     return found
 
 
+async def end_invites(
+    session: AsyncSession, user: User, where: ColumnElement[bool]
+) -> list[NewEvent]:
+    """Delete open invitations, and return the events of this change by a user."""
+    ended = delete(Invite).where(where, Invite.accepted_at.is_(None)).returning(Invite)
+    found = await session.scalars(ended.execution_options(synchronize_session=False))
+    return [_invite_event(EventType.INVITE_REVOKED, user, invite) for invite in found]
+
+
 async def _record_invite_event(
     session: AsyncSession, type: EventType, acting: Member, invite: Invite
 ) -> None:
-    data: dict[str, object] = {
-        "email": invite.invited_email,
-        "role": invite.role,
-        "invite_id": str(invite.id),
-    }
-    of = invite.organization_id
-    await events.record_event(session, type, acting.user, organization_id=of, data=data)
+    await events.record_events(session, [_invite_event(type, acting.user, invite)])
+
+
+def _invite_event(type: EventType, user: User, invite: Invite) -> NewEvent:
+    data = {"email": invite.invited_email, "role": invite.role, "invite_id": str(invite.id)}
+    return NewEvent(type, user, organization_id=invite.organization_id, data=data)
 
 
 async def get_open_invite(session: AsyncSession, token: str) -> Invite:

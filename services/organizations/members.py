@@ -1,12 +1,12 @@
 """Change roles and access rights of members, and remove members."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from sqlalchemy import case, delete, exists, or_, select, update
+from sqlalchemy import and_, case, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import contains_eager
 
@@ -18,6 +18,7 @@ from models import BoardAccess, EventType, Invite, Member, Organization, Role, U
 from services import events
 from services.hooks import Hook
 from services.organizations.grants import AccessRights, build_grant_changes, grant_rights
+from services.organizations.invites import end_invites
 from services.organizations.locks import lock_user_with_boards
 from services.organizations.queries import (
     OLDEST_MEMBERSHIP_FIRST,
@@ -126,25 +127,27 @@ async def change_member_role(
         changes = {"role": [member.role, role]}
         member.role, member.updated_at = role, now()
         await session.flush()
-        await _end_invites(session, member, role)
-        await _record_member_event(session, EventType.MEMBER_UPDATED, locked, {"changes": changes})
+        ended = await _end_invites(session, locked, role)
+        type = EventType.MEMBER_UPDATED
+        await _record_member_event(session, type, locked, {"changes": changes}, others=ended)
     return MemberDetail(member, access)
 
 
-async def _end_invites(session: AsyncSession, member: Member, role: Role | None) -> None:
+async def _end_invites(
+    session: AsyncSession, locked: LockedMember, role: Role | None
+) -> list[events.NewEvent]:
     """Delete the open invitations of a member that they may not create any more, with this role."""
-    kept: list[Role] = []
+    member, kept = locked.member, list[Role]()
     if role in (Role.OWNER, Role.ADMIN):
         kept = [one for one in Role if ROLE_RANK[one] <= ROLE_RANK[role]]
     if role is Role.ADMIN and member.organization.only_owners_appoint_admins:
         kept.remove(Role.ADMIN)
-    ended = delete(Invite).where(
+    is_ended = and_(
         Invite.organization_id == member.organization_id,
         Invite.created_by_user_id == member.user_id,
-        Invite.accepted_at.is_(None),
         Invite.role.not_in(kept),
     )
-    await session.execute(ended.execution_options(synchronize_session=False))
+    return await end_invites(session, locked.by.user, is_ended)
 
 
 async def change_member_rights(
@@ -195,7 +198,7 @@ async def leave_organization(
 
 async def _end_membership(session: AsyncSession, locked: LockedMember) -> None:
     """End a membership; a removed user who has another one reads about it on their next page."""
-    await _end_invites(session, locked.member, None)
+    ended = await _end_invites(session, locked, None)
     event_id, is_removed = new_id(), locked.by.id != locked.member.id
     user_id, organization_id = locked.member.user_id, locked.member.organization_id
     oldest = (
@@ -212,7 +215,8 @@ async def _end_membership(session: AsyncSession, locked: LockedMember) -> None:
     await session.flush()
     await ACCESS_LOSS.run(session, AccessLoss(user_id, locked.by.user))
     data = {"organization": locked.member.organization.name}
-    await _record_member_event(session, EventType.MEMBER_REMOVED, locked, data, id=event_id)
+    type = EventType.MEMBER_REMOVED
+    await _record_member_event(session, type, locked, data, id=event_id, others=ended)
 
 
 async def _record_member_event(
@@ -222,10 +226,11 @@ async def _record_member_event(
     more: Mapping[str, object],
     *,
     id: UUID | None = None,
+    others: Sequence[events.NewEvent] = (),
 ) -> None:
+    """Record the event of a change of a member, and before it `others` that follow from it."""
     member = locked.member
     data = {"name": member.user.display_name, "user_id": str(member.user_id), **more}
-    organization_id = member.organization_id
-    await events.record_event(
-        session, type, locked.by.user, organization_id=organization_id, id=id, data=data
-    )
+    of = member.organization_id
+    event = events.NewEvent(type, locked.by.user, organization_id=of, id=id, data=data)
+    await events.record_events(session, [*others, event])

@@ -18,6 +18,7 @@ from models import (
     Notification,
     NotificationKind,
     NotificationPreference,
+    Role,
     User,
     new_id,
 )
@@ -237,6 +238,28 @@ async def test_an_invitation_that_is_over_resolves_its_notification(
     else:
         await organizations.accept_invite(session, other, token)
     assert await list_notified(session, Kind.INVITATION) == ids(world.charlie)
+
+
+@pytest.mark.parametrize("end", ["demoted", "removed", "rule"])
+async def test_an_invitation_by_somebody_who_may_not_invite_any_more_is_over(
+    session: AsyncSession, world: World, end: str
+) -> None:
+    world.dana_member.role = Role.ADMIN
+    await session.flush()
+    draft = InviteCreate(invited_email=world.charlie.email or "", role=Role.ADMIN)
+    await organizations.create_invite(session, world.dana_member, draft, signed_in_at=now())
+    assert await list_notified(session, Kind.INVITATION) == ids(world.charlie)
+    if end == "rule":
+        await organizations.set_only_owners_appoint_admins(
+            session, world.alice_member, True, signed_in_at=now()
+        )
+    else:
+        locked = await organizations.lock_member(session, world.alice_member, world.dana_member.id)
+        if end == "demoted":
+            await organizations.change_member_role(session, locked, Role.MEMBER)
+        else:
+            await organizations.remove_member(session, locked)
+    assert await list_notified(session, Kind.INVITATION) == []
 
 
 async def test_only_who_can_read_a_board_of_a_group_is_notified_of_it(
