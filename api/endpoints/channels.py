@@ -107,14 +107,16 @@ async def create_channel(
         reason = "Choose the secret that signs the requests: it is not returned."
         raise Invalid("channel_secret_required", reason, field="secret")
     messages = context.manual_messages
-    if body.kind == ChannelKind.EMAIL and not messages.sender.sends_mail:
-        raise Invalid("mail_not_configured", "This installation has no mail server.", field="kind")
+    if body.kind == ChannelKind.EMAIL:
+        if not messages.sender.sends_mail:
+            reason = "This installation has no mail server."
+            raise Invalid("mail_not_configured", reason, field="kind")
+        await context.count_own_message()  # else a channel without its code would stay
     client, given = context.outbound_client, body.model_dump()
     await channels.check_receiver(context.reader, client, member, given)
     async with context.transaction() as session:
         channel = await channels.create_channel(session, member, context.secret_cipher, body)
     if not channel.confirmed_at:
-        await context.count_own_message()
         await messages.send_code(member, channel.id, context.user.language)
     return await _load(context, member, channel.id)
 

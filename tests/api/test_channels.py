@@ -83,6 +83,18 @@ async def test_an_address_is_confirmed_with_its_code(
     assert right.json()["state"] == "active"
 
 
+async def test_no_address_is_added_that_cannot_get_its_code_now(
+    alice: Client, mail_server: MailServer
+) -> None:
+    body = {"kind": "email", "address": "olga@elsewhere.example"}
+    created = (await alice.post("/channels", json=body)).json()
+    for _ in range(19):
+        await alice.post(f"/channels/{created['id']}/codes")
+    refused = await alice.post("/channels", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_manual_messages")
+    assert [one["id"] for one in (await alice.get("/channels")).json()] == [created["id"]]
+
+
 async def test_wrong_codes_are_counted(alice: Client, mail_server: MailServer) -> None:
     body = {"kind": "email", "address": "olga@elsewhere.example"}
     path = f"/channels/{(await alice.post('/channels', json=body)).json()['id']}/confirmations"

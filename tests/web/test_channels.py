@@ -197,6 +197,16 @@ async def test_the_number_of_tests_is_limited(alice, receiver) -> None:
     assert len(receiver.requests) == 20
 
 
+async def test_no_address_is_added_that_cannot_get_its_code_now(alice, mail_server) -> None:
+    path = await add(alice, "email", address="olga@elsewhere.example")
+    for _ in range(19):
+        await alice.post(f"{path}/codes", data={})
+    fields = {"address": "other@elsewhere.example", "name": "Not yet"}
+    refused = await alice.post(f"{PATH}/new/email", data=fields)
+    assert refused.status_code == 429
+    assert "Not yet" not in (await alice.get(PATH)).text
+
+
 async def test_a_channel_that_cannot_be_decrypted_is_set_up_again(
     alice, receiver, transaction
 ) -> None:

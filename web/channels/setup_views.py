@@ -17,7 +17,7 @@ from services import channels
 from services.channels import ChannelForm, ConfigValue
 from web.auth.viewer import current_member
 from web.channels.presenter import KIND_TEXTS, name_kind
-from web.channels.views import build_manual_messages, render_channel
+from web.channels.views import build_manual_messages, count_message, render_channel
 from web.settings import describe_browser
 from web.ui import flash_cookies, forms
 from web.ui.assets import STATIC
@@ -62,8 +62,10 @@ async def create_channel(request: Request) -> Response:
     form = await forms.read_form(request)
     sender, cipher = request.state.channel_sender, request.state.secret_cipher
     with form.catch_errors():
-        if kind is ChannelKind.EMAIL and not sender.sends_mail:
-            raise Invalid("mail_not_configured", N_("This installation has no mail server."))
+        if kind is ChannelKind.EMAIL:
+            if not sender.sends_mail:
+                raise Invalid("mail_not_configured", N_("This installation has no mail server."))
+            await count_message(request)  # else a channel without its code would stay
         sent = {name: form.value(name) for name in ChannelForm.model_fields}
         fields = form.parse(ChannelForm, sent | {"kind": kind})
         fields.name = fields.name or _suggest_name(request, fields)[:MAX_NAME_LENGTH]
@@ -105,6 +107,7 @@ async def _check_receiver(request: Request, config: Mapping[str, str]) -> None:
 async def send_code(request: Request) -> Response:
     """Send another code to an e-mail address that is not confirmed."""
     channel_id = forms.path_id(request, "channel_id")
+    await count_message(request)
     await _send_code(request, channel_id)
     return RedirectResponse(f"/settings/channels/{channel_id}", 303)
 
@@ -127,8 +130,7 @@ async def confirm_channel(request: Request) -> Response:
 
 
 async def _send_code(request: Request, channel_id: UUID) -> None:
-    """Send a new code to an address that is not confirmed. Raises TooMany."""
-    await request.state.rate_limits.channel_messages.hit(f"user {request.user.id}")
+    """Send a new code to an address that is not confirmed."""
     messages = build_manual_messages(request)
     await messages.send_code(current_member(request), channel_id, reader_language.get())
 

@@ -84,7 +84,7 @@ async def send_test(request: Request) -> Response:
     """Send a test at once, and redirect to the page that shows its result."""
     form, id = forms.Form(), forms.path_id(request, "channel_id")
     with form.catch_errors(has_limit=True):
-        await _count_message(request)
+        await count_message(request)
         messages = build_manual_messages(request)
         test_id = await messages.send_test(current_member(request), id, reader_language.get())
         return RedirectResponse(f"/settings/channels/{id}?test={test_id}#result", 303)
@@ -95,7 +95,7 @@ async def send_again(request: Request) -> Response:
     """Send a message that failed again."""
     form = forms.Form()
     with form.catch_errors(has_limit=True):
-        await _count_message(request)
+        await count_message(request)
         async with open_transaction(request) as session:
             channel = await _lock(request, session)
             await channels.send_again(session, channel, forms.path_id(request, "delivery_id"))
@@ -148,7 +148,7 @@ def build_manual_messages(request: Request) -> ManualMessages:
     )
 
 
-async def _count_message(request: Request) -> None:
+async def count_message(request: Request) -> None:
     """Count what the user sends by hand. Raises TooMany."""
     await request.state.rate_limits.channel_messages.hit(f"user {request.user.id}")
 
