@@ -152,7 +152,12 @@ class ManualMessages:
             channel = await lock_channel(session, member, channel_id)
             if channel.confirmed_at or channel.kind is not ChannelKind.EMAIL:
                 return
-            code = await create_code(session, channel, self.cipher)
+            try:
+                code = await create_code(session, channel, self.cipher)
+            except DecryptionError:
+                unreadable = failed(SendReason.CONFIG_UNREADABLE)
+                await notifications.record_channel_state(session, channel, unreadable)
+                return
         message = self.texts.render_code(f"{channel.id}.{channel.version}", language, code)
         result = await self._send(channel, message)
         if result.outcome is not SendOutcome.DELIVERED or channel.failing_since:

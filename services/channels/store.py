@@ -197,7 +197,10 @@ async def delete_channel(
 async def create_code(
     session: AsyncSession, channel: NotificationChannel, cipher: SecretCipher
 ) -> str:
-    """Create the code that confirms the e-mail address of a locked channel; others end."""
+    """Create the code that confirms the e-mail address of a locked channel; others end.
+
+    Raises DecryptionError.
+    """
     code = f"{secrets.randbelow(10**6):06}"
     config = {"address": decrypt_config(cipher, channel)["address"], "code": code}
     config |= {"attempts": "0", "ends_at": (now() + timedelta(hours=1)).isoformat()}
@@ -215,7 +218,10 @@ async def confirm_channel(
     """
     if channel.confirmed_at:
         return None
-    config = decrypt_config(cipher, channel)
+    try:
+        config = decrypt_config(cipher, channel)
+    except DecryptionError:  # SECRET_KEY has changed
+        config = {}
     attempts = int(config.get("attempts") or MAX_CODE_ATTEMPTS)
     if attempts >= MAX_CODE_ATTEMPTS or now() > datetime.fromisoformat(config["ends_at"]):
         reason = N_("This code is not valid any more. Send another one.")

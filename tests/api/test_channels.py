@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from core.db.engine import TransactionFactory
-from models import NotificationDelivery, new_id
+from models import NotificationChannel, NotificationDelivery, new_id
 from tests.support.api_fixtures import Client
 from tests.support.api_objects import CHANNEL_DELIVERY_ID, CHANNEL_ID, create_api_objects
 from tests.support.channel_hosts import mail_server, receiver, settings
@@ -93,6 +93,20 @@ async def test_no_address_is_added_that_cannot_get_its_code_now(
     refused = await alice.post("/channels", json=body)
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_manual_messages")
     assert [one["id"] for one in (await alice.get("/channels")).json()] == [created["id"]]
+
+
+async def test_an_address_that_cannot_be_decrypted_is_not_confirmed(
+    alice: Client, mail_server: MailServer, transaction: TransactionFactory
+) -> None:
+    body = {"kind": "email", "address": "olga@elsewhere.example"}
+    path = f"/channels/{(await alice.post('/channels', json=body)).json()['id']}"
+    async with transaction() as session:
+        await session.execute(update(NotificationChannel).values(encrypted_config="v1.AAAA"))
+    refused = await alice.post(f"{path}/confirmations", json={"code": "123456"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "code_expired")
+    again = (await alice.post(f"{path}/codes")).json()
+    assert (again["state"], again["last_error"]) == ("unreadable", "config_unreadable")
+    assert len(mail_server.mails) == 1
 
 
 async def test_wrong_codes_are_counted(alice: Client, mail_server: MailServer) -> None:
