@@ -99,9 +99,10 @@ async def delete_account(
         records += await organizations.erase_organizations(session, own_ids)
     await session.execute(delete(Member).where(Member.user_id == user.id))
     await organizations.ACCESS_LOSS.run(session, organizations.AccessLoss(user.id, by=None))
+    ended = await organizations.end_invites(session, None, Invite.created_by_user_id == user.id)
     await _delete_user(session, locked)
     shared_ids = [one.organization.id for one in memberships if one.others]
-    await _record_departures(session, locked, shared_ids, records)
+    await _record_departures(session, locked, shared_ids, records, ended)
 
 
 def _list_own(memberships: Sequence[MembershipSummary]) -> list[UUID]:
@@ -154,10 +155,7 @@ async def _delete_user(session: AsyncSession, user: User) -> None:
         "origins": update(EventOrigin)
         .where(EventOrigin.actor_id == user.id)
         .values(actor_name=None, credential_id=None, address=None),
-        "invites": delete(Invite).where(
-            (Invite.accepted_by_user_id == user.id)
-            | ((Invite.created_by_user_id == user.id) & Invite.accepted_at.is_(None))
-        ),
+        "invites": delete(Invite).where(Invite.accepted_by_user_id == user.id),
         "notes": update(Note).where(Note.user_id == user.id).values(source=None),
         "group_notes": update(GroupNote).where(GroupNote.user_id == user.id).values(source=None),
         "pauses": update(Agent)
@@ -175,10 +173,12 @@ async def _record_departures(
     user: User,
     organization_ids: Sequence[UUID],
     records: Sequence[NewAuditRecord],
+    ended: Sequence[NewEvent],
 ) -> None:
     """Record in the remaining organizations that a member has left, identified only by id.
 
-    `records` are those of the organizations that were deleted with the account.
+    `records` are those of the organizations that were deleted with the account, `ended` the events
+    of the user's invitations.
     """
     data = {"user_id": str(user.id)}
     departures = [
@@ -187,7 +187,7 @@ async def _record_departures(
     ]
     deleted = AuditObject("user", user.id)
     account = NewAuditRecord(AuditAction.ACCOUNT_DELETED, deleted, organization_id=None)
-    await events.record_events(session, departures, [*records, account])
+    await events.record_events(session, [*ended, *departures], [*records, account])
 
 
 VisibleName = Annotated[ShortText, AfterValidator(to_one_line)]

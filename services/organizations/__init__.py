@@ -22,6 +22,7 @@ from services.organizations.invites import (
     Invitee,
     accept_invite,
     create_invite,
+    end_invites,
     get_open_invite,
     is_invite_for,
     list_pending_invites,

@@ -234,7 +234,7 @@ async def revoke_invite(session: AsyncSession, member: Member, invite_id: UUID) 
 
 
 async def end_invites(
-    session: AsyncSession, user: User, where: ColumnElement[bool]
+    session: AsyncSession, user: User | None, where: ColumnElement[bool]
 ) -> list[NewEvent]:
     """Delete open invitations, and return the events of this change by a user."""
     ended = delete(Invite).where(where, Invite.accepted_at.is_(None)).returning(Invite)
@@ -248,7 +248,7 @@ async def _record_invite_event(
     await events.record_events(session, [_invite_event(type, acting.user, invite)])
 
 
-def _invite_event(type: EventType, user: User, invite: Invite) -> NewEvent:
+def _invite_event(type: EventType, user: User | None, invite: Invite) -> NewEvent:
     data = {"email": invite.invited_email, "role": invite.role, "invite_id": str(invite.id)}
     return NewEvent(type, user, organization_id=invite.organization_id, data=data)
 

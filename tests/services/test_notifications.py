@@ -22,7 +22,7 @@ from models import (
     User,
     new_id,
 )
-from services import approvals, boards, notifications, organizations
+from services import approvals, boards, identity, notifications, organizations
 from services.approvals import ApprovalCreate
 from services.events import NewEvent, record_events
 from services.notifications import Audience, NewNotification
@@ -240,7 +240,7 @@ async def test_an_invitation_that_is_over_resolves_its_notification(
     assert await list_notified(session, Kind.INVITATION) == ids(world.charlie)
 
 
-@pytest.mark.parametrize("end", ["demoted", "removed", "rule"])
+@pytest.mark.parametrize("end", ["account", "demoted", "removed", "rule"])
 async def test_an_invitation_by_somebody_who_may_not_invite_any_more_is_over(
     session: AsyncSession, world: World, end: str
 ) -> None:
@@ -249,7 +249,9 @@ async def test_an_invitation_by_somebody_who_may_not_invite_any_more_is_over(
     draft = InviteCreate(invited_email=world.charlie.email or "", role=Role.ADMIN)
     await organizations.create_invite(session, world.dana_member, draft, signed_in_at=now())
     assert await list_notified(session, Kind.INVITATION) == ids(world.charlie)
-    if end == "rule":
+    if end == "account":
+        await identity.delete_account(session, world.dana)
+    elif end == "rule":
         await organizations.set_only_owners_appoint_admins(
             session, world.alice_member, True, signed_in_at=now()
         )
