@@ -132,7 +132,6 @@ class DueDelivery:
     """A message that is due on a channel: a notification, a digest of several, or a test."""
 
     attempts_by_id: Mapping[UUID, int]  # of the deliveries, with the one that was claimed
-    first_due_at: datetime
     channel: NotificationChannel
     user: User
     items: Sequence[DueNotification]  # none: a test
@@ -372,7 +371,6 @@ def _to_due_delivery(group: Sequence[DueRow]) -> DueDelivery:
     ]
     return DueDelivery(
         attempts_by_id={row.delivery.id: row.delivery.attempts for row in group},
-        first_due_at=min(row.delivery.created_at for row in group),
         channel=first.channel,
         user=first.user,
         items=sorted(items, key=lambda item: item.notification.created_at),
@@ -396,17 +394,18 @@ async def record_result(session: AsyncSession, due: DueDelivery, result: SendRes
     if not current:
         return
     retry_at = None  # after a success, and after the last attempt
-    if result.outcome is SendOutcome.RETRY:
-        retry_at = OUTBOX.find_retry(due.attempts, now(), result.retry_after)
-        if retry_at and retry_at > due.first_due_at + MAX_AGE:
-            retry_at = None
+    if result.outcome is SendOutcome.RETRY:  # what a digest contains for the first time decides
+        attempts = min(due.attempts_by_id.values())
+        retry_at = OUTBOX.find_retry(attempts, now(), result.retry_after)
     for delivery in current:
-        _apply(delivery, result, retry_at)
+        is_in_time = retry_at is not None and retry_at <= delivery.created_at + MAX_AGE
+        _apply(delivery, result, retry_at if is_in_time else None)
+    is_ended = any(one.state is not DeliveryState.QUEUED for one in current)
     channel = await LOCKED_CHANNEL.first(session, channel_id=due.channel.id)
-    if channel is not None and (retry_at is None or due.attempts >= 3):
+    if channel is not None and (is_ended or due.attempts >= 3):
         was_failing = channel.failing_since is not None
         await record_channel_state(session, channel, result)
-        if channel.failing_since and (retry_at is None or not was_failing):
+        if channel.failing_since and (is_ended or not was_failing):
             await _report_failing_channel(session, channel)
     await wake_workers(session, DELIVERY_TOPIC)
 

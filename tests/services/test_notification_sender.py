@@ -263,6 +263,28 @@ async def test_a_repeated_digest_has_the_same_id(harness: NotificationHarness) -
     assert [message.id for message in harness.receiver.sent["mail"]] == [str(first)] * 2
 
 
+async def test_a_new_notification_is_tried_again_when_the_digest_with_it_fails(
+    harness: NotificationHarness,
+) -> None:
+    """An earlier one in the same digest may have failed for the last time."""
+    await store(harness, harness.world.bob, digest=Digest.DAILY)
+    await harness.add_channel(harness.world.bob, "mail", ChannelKind.EMAIL)
+    harness.receiver.results["mail"] = UNREACHABLE
+    for _ in range(2):
+        await harness.notify(Kind.MENTION, harness.world.bob)
+    await harness.run()
+    earlier, _ = await harness.list_deliveries()
+    async with harness.transaction() as session:
+        query = update(NotificationDelivery).where(NotificationDelivery.id == earlier.id)
+        failed_since = now() - timedelta(days=1)
+        await session.execute(query.values(attempts=8, created_at=failed_since))
+    await harness.make_due()
+    await harness.run()
+    assert harness.titles("mail") == ["mention, mention"]
+    states = [one.state for one in await harness.list_deliveries()]
+    assert states == [DeliveryState.FAILED, DeliveryState.QUEUED]
+
+
 async def test_a_digest_is_one_message(harness: NotificationHarness) -> None:
     bob = harness.world.bob
     await store(harness, bob, digest=Digest.DAILY)

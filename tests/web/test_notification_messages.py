@@ -25,7 +25,6 @@ def build(kind: Kind, data: dict | None = None, **more: object) -> Notification:
 def render(language: str | None, *items: DueNotification) -> ChannelMessage:
     due = DueDelivery(
         attempts_by_id={ID: 1},
-        first_due_at=now(),
         channel=NotificationChannel(),
         user=User(language=language),
         items=items,
