@@ -62,7 +62,7 @@ OUTBOX = Outbox(
         timedelta(seconds=it) for it in (10, 60, 300, 900, 3_600, 4 * 3_600, 6 * 3_600, 12 * 3_600)
     ],
 )
-MAX_AGE = timedelta(days=1)  # since the first attempt was due; then a delivery has failed
+MAX_AGE = timedelta(days=1)  # since the first attempt; then a delivery has failed
 MAX_OF_USER = 8  # messages to one user at a time, so that slow receivers delay only their user
 MAX_OF_ORGANIZATION = 24  # the same for the users of one organization
 MAX_MAILS = 16  # at a time: a mail server that is slow delays no other kind of channel
@@ -352,9 +352,8 @@ async def claim_due(
             continue
         if len(groups[key]) < 50:  # in one message; the others follow in the next one
             row.delivery.state = DeliveryState.SENDING
-            if row.delivery.attempts == 0:  # MAX_AGE must not include the wait for a digest
-                due_at = row.delivery.next_attempt_at
-                row.delivery.created_at = max(row.delivery.created_at, due_at)
+            if row.delivery.attempts == 0:  # MAX_AGE must not include the wait, as for a digest
+                row.delivery.created_at = at
             OUTBOX.claim(row.delivery, at)
             groups[key].append(row)
     return [_to_due_delivery(group) for group in groups.values()]

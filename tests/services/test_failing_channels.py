@@ -63,17 +63,18 @@ async def test_a_delivery_fails_after_a_day(harness: NotificationHarness) -> Non
     assert delivery.state is DeliveryState.FAILED
 
 
-async def test_a_message_that_was_collected_is_tried_for_a_day_too(
+async def test_a_message_that_is_sent_late_is_tried_for_a_day_too(
     harness: NotificationHarness,
 ) -> None:
-    """The day begins when the message was due, not when the notification was created."""
+    """The day begins with the first attempt: it can be late, or sent when it is open again."""
     await harness.add_channel(harness.world.bob, "mail", ChannelKind.EMAIL)
     await harness.notify(Kind.MENTION, harness.world.bob)
     async with harness.transaction() as session:
         await notifications.plan_deliveries(session)
-        await session.execute(update(NotificationDelivery).values(created_at=now() - MAX_AGE))
+        long_ago = now() - MAX_AGE
+        values = {"created_at": long_ago, "next_attempt_at": long_ago}
+        await session.execute(update(NotificationDelivery).values(**values))
     harness.receiver.results["mail"] = UNREACHABLE
-    await harness.make_due()
     await harness.run()
     [delivery] = await harness.list_deliveries()
     assert (delivery.state, delivery.attempts) == (DeliveryState.QUEUED, 1)
