@@ -1,7 +1,7 @@
 """Read approval policies, and evaluate them for requests."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -22,7 +22,7 @@ from models import (
     TagAssignment,
     User,
 )
-from services.approval_actions import COMPLETION_WORDS
+from services.approval_actions import COMPLETION_KIND, read_kind
 from services.policies.rules import RuleSet, build_facts, build_tool_facts
 from services.policies.tool_rules import ToolVerdict
 from services.tool_facts import ToolFacts
@@ -223,12 +223,15 @@ async def evaluate_requests(
     all_ids = {id for _approval, task_ids in requests for id in task_ids}
     rows = await TAG_IDS.fetch(source, task_ids=list(all_ids)) if all_ids else ()
     rule_set, verdicts = RuleSet(rules), []
+    read = _read_completion if is_completion else read_kind
     for approval, task_ids in requests:
         tag_ids = frozenset(tag_id for task_id, tag_id in rows if task_id in task_ids)
-        facts = build_facts(approval, tag_ids)
-        facts = replace(facts, kind=COMPLETION_WORDS) if is_completion else facts
-        verdicts.append(rule_set.evaluate(facts))
+        verdicts.append(rule_set.evaluate(build_facts(approval, tag_ids, read)))
     return verdicts
+
+
+def _read_completion(_kind: str) -> tuple[tuple[str, ...], str]:
+    return read_kind(COMPLETION_KIND)
 
 
 async def evaluate_tool_call(

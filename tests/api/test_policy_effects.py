@@ -103,6 +103,21 @@ async def test_a_decision_completes_tasks_only_within_the_policy(
     assert (await decide(bob, path, approval)).json()["status"] == "approved"
 
 
+async def test_the_rule_of_a_request_does_not_allow_to_complete_its_tasks(
+    alice, bob, worker, path, world
+) -> None:
+    rules = [
+        {"name": "Deployments", "effect": "ask_one", "kinds": ["deploy.*"]},
+        {"name": "Completions", "effect": "deny", "kinds": ["task.complete"]},
+    ]
+    stored = await alice.put(f"/boards/{world.board.id}/approval-policy", json={"rules": rules})
+    assert stored.status_code == 200
+    task = (await alice.post(f"/boards/{world.board.id}/tasks", json={"title": "Ship"})).json()
+    approval = await request(worker, path, task_ids=[task["id"]])
+    refused = await decide(bob, path, approval, completes_tasks=True)
+    assert (refused.status_code, refused.json()["code"]) == (403, "completion_not_allowed")
+
+
 async def test_two_different_people_must_approve(alice, bob, worker, path, world) -> None:
     await set_policy(alice, world, effect="ask_two")
     approval = await request(worker, path)
