@@ -42,7 +42,7 @@ from services.approvals import EDITED_INPUT, ApprovalCreate
 from services.coding_sessions import CONNECTION_TEST, TEST_COMMAND, SessionEvent, SessionEventKind
 from services.policies import ToolVerdict
 from services.tool_calls.clients import ToolRequest
-from services.tool_calls.grants import end_session_grants, find_grant
+from services.tool_calls.grants import end_session_grants, find_grant, list_limits
 from services.tool_facts import ToolFacts, build_excerpt, hash_request, read_facts
 
 MAX_OF_AGENT = 50  # calls that are held, and approvals of calls that are undecided
@@ -507,7 +507,7 @@ async def _claim(
     if not decision.is_final or approval.is_decided_by_policy or approval.resolved_at is None:
         return False
     is_expired = approval.expires_at is not None and approval.expires_at <= at
-    if is_expired or approval.policy_verdict.required_approvals < verdict.required_approvals:
+    if is_expired or not _satisfies(approval.policy_verdict, verdict):
         return False
     if known is not None and known.approval_id == approval.id and known.answer is ToolAnswer.DEFER:
         return True
@@ -530,6 +530,12 @@ async def _claim(
             .exists()
         )
     )
+
+
+def _satisfies(earlier: PolicyVerdict, verdict: PolicyVerdict) -> bool:
+    """Return whether those who decide by an earlier verdict may decide by this one, too."""
+    are_enough = earlier.required_approvals >= verdict.required_approvals
+    return are_enough and list_limits(earlier) == list_limits(verdict)
 
 
 IS_HELD = ToolCall.answer.is_(None) & ToolCall.abandoned_at.is_(None)
@@ -573,9 +579,7 @@ async def _request_decision(
         request_hash=call.request_hash,
         board_id=coding_session.board_id,
     )
-    if pending is not None and (
-        pending.policy_verdict.required_approvals < found.verdict.required_approvals
-    ):
+    if pending is not None and not _satisfies(pending.policy_verdict, found.verdict):
         pending = None
     is_limited = not request.is_headless and (
         held >= MAX_OF_AGENT or held_of_all >= MAX_OF_ORGANIZATION

@@ -81,11 +81,11 @@ async def find_grant(
         session_id=coding_session.id,
         task_id=coding_session.task_id,
     )
-    limits = _list_limits(verdict)
-    return next((grant for grant, earlier in found if _list_limits(earlier) == limits), None)
+    limits = list_limits(verdict)
+    return next((grant for grant, earlier in found if list_limits(earlier) == limits), None)
 
 
-def _list_limits(verdict: PolicyVerdict) -> tuple[object, ...]:
+def list_limits(verdict: PolicyVerdict) -> tuple[object, ...]:
     """Return what a verdict asks of the people who decide."""
     return verdict.decider_role, frozenset(verdict.decider_ids), verdict.requires_recent_sign_in
 

@@ -273,6 +273,24 @@ class TestRepeats:
         assert (await answer(session, world.worker, **fields)).answer is ALLOW
         assert (await answer(session, world.worker, **fields)).answer is DENY
 
+    async def test_a_rule_that_limits_who_decides_asks_those_people(self, session, world) -> None:
+        commands = ["git push pending", "git push late"]
+        pending, late = [await hold(session, world.worker, command=one) for one in commands]
+        await tool_calls.abandon_calls(session, [late], is_cut=True)
+        await decide(session, world, late)
+        deferred = {"is_headless": True, "tool_use_id": "toolu_1"}
+        await answer(session, world.worker, **deferred)
+        approval = await session.scalar(select(Approval).order_by(Approval.created_at.desc()))
+        await decide_approval(session, world.alice, approval, undo_seconds=0)
+        limited = {"kinds": ("tool.bash",), "decider_role": Role.ADMIN}
+        await set_rule(session, world, PolicyEffect.ASK_ONE, **limited)
+        for one, command in zip((pending, late), commands, strict=True):
+            held = await hold(session, world.worker, command=command)
+            assert held.approval_id != one.approval_id
+            verdict = (await load_approval(session, held)).policy_verdict
+            assert verdict.decider_role is Role.ADMIN
+        assert (await answer(session, world.worker, **deferred)).answer is DEFER
+
     async def test_too_many_calls_are_denied_and_say_so(self, session, world) -> None:
         for number in range(MAX_OF_AGENT):
             await hold(session, world.worker, command=f"git push origin branch-{number}")
