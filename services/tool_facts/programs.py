@@ -56,6 +56,11 @@ _READERS = _names(
     jq iconv
     """
 )
+_UNPACKERS = _names(
+    """
+    zcat gzcat bzcat xzcat zstdcat
+    """
+)
 _SEARCHERS = _names(
     """
     grep egrep fgrep zgrep rg ag ack
@@ -237,8 +242,13 @@ def _read_files(name: str, texts: Sequence[str], effects: Effects) -> None:
     writes = {"file": ("C", "--compile"), "iconv": ("o", "--output"), "base64": ("o", "--output")}
     if name in writes and any(is_option(one, *writes[name]) for one in texts):
         effects.act(ToolAction.RUN)
-    if name == "jq" and re.search(r"env|\$ENV|import|include|input_file", " ".join(texts)):
+    if name == "jq" and (
+        re.search(r"env|\$ENV|import|include|input_file", " ".join(texts))
+        or any(is_option(one, "f", "--from-file") for one in texts)
+    ):
         effects.act(ToolAction.READ_SECRET)
+    if name in _UNPACKERS and any(re.match("-.", one) for one in texts):
+        effects.doubt("option")  # such as one that names a file with names of files, or the output
     for one in list_operands(texts):
         effects.read(one)
         if name == "strings" and one.startswith("@"):  # a file with options
@@ -264,10 +274,8 @@ def _list_files(_name: str, texts: Sequence[str], effects: Effects) -> None:
 
 def _search(name: str, texts: Sequence[str], effects: Effects) -> None:
     """Read `grep` and programs like it. In whole folders they find secrets too."""
-    if name in ("rg", "ag", "ack") and any(
-        is_option(one, "z", "--search-zip", "--pre", "--hostname-bin", "--pager", "--env")
-        for one in texts
-    ):
+    executing = ("--search-zip", "--pre", "--hostname-bin", "--pager", "--env", "--ackrc")
+    if name in ("rg", "ag", "ack") and any(is_option(one, "z", *executing) for one in texts):
         effects.act(ToolAction.RUN_CODE)
     has_pattern = any(is_option(one, "ef", "--regexp", "--file") for one in texts)
     operands = list_operands(texts)
@@ -454,6 +462,8 @@ def _sort_lines(_name: str, texts: Sequence[str], effects: Effects) -> None:
             effects.write(one.partition(separator)[2] or following)
         if is_option(one, "", "--compress-program"):
             effects.act(ToolAction.RUN_CODE)
+        if is_option(one, "", "--files0-from"):  # names in a file, or in the output of a command
+            effects.act(ToolAction.READ_OUTSIDE, ToolAction.READ_SECRET)
     for one in list_operands(texts):
         effects.read(one)
     effects.act(ToolAction.READ)
