@@ -521,9 +521,10 @@ _CURL_OPTIONS: Mapping[str, re.Pattern[str]] = {
     ),
     "value": re.compile(
         r"-[fsSLIkiv]*[XHuAebm]|--(request|header|user|user-agent|referer|cookie|max-time"
-        r"|connect-timeout|retry|retry-delay|url-query|max-redirs)"
+        r"|connect-timeout|retry|retry-delay|max-redirs)"
     ),
-    "data": re.compile(r"-[fsSLIkiv]*[dF]|--data(-binary|-urlencode)?|--json|--form"),
+    "data": re.compile(r"-[fsSLIkiv]*d|--data(-binary|-urlencode)?|--json|--url-query"),
+    "form": re.compile(r"-[fsSLIkiv]*F|--form"),
     "text": re.compile(r"--data-raw"),
     "upload": re.compile(r"-[fsSLIkiv]*T|--upload-file"),
     "output": re.compile(r"-[fsSLIkiv]*o|--output"),
@@ -567,10 +568,15 @@ def _read_curl_value(kind: str, value: str, effects: Effects) -> None:
         effects.write(value)
     elif kind == "upload":
         effects.read(value)
+        if re.search(r"[{\[]", value):  # several files
+            effects.doubt("pattern")
     elif kind == "value" and value.startswith("@"):
         effects.read(value[1:])
-    elif kind == "data" and (found := re.search(r"(?:^|=)[@<](.*)", value)):
-        effects.read(found[1].split(";")[0])
+    elif kind == "data" and (found := re.match(r"[^=@]*@(.*)", value)):
+        effects.read(found[1])
+    elif kind == "form" and (found := re.search(r"=[@<](.*)", value)):
+        for one in re.split(r"[;,]", found[1]):
+            effects.read(one.strip('"'))
 
 
 def read_host(url: str) -> str | None:
