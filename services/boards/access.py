@@ -39,7 +39,7 @@ from models import (
     Role,
     User,
 )
-from services import organizations
+from services import desired_state, organizations
 
 CAN_WRITE = or_(Member.all_boards_write, BoardAccess.can_write.is_(True))
 CAN_READ = or_(Member.all_boards_read, BoardAccess.can_read.is_(True), CAN_WRITE)
@@ -350,7 +350,7 @@ KEPT_BOARDS: Query[UUID] = Query(
 
 AGENT_PLACE: Query[tuple[UUID | None, UUID | None, bool]] = Query(
     select(Agent.board_id, Agent.gateway_id, Agent.is_board_lead).where(
-        Agent.id == bindparam("agent_id")
+        Agent.id == bindparam("agent_id"), desired_state.IS_NOT_BEING_REMOVED
     )
 )
 
@@ -363,8 +363,9 @@ async def _lock(
 ) -> BoardPermissions:
     """Lock a board, and check that an agent was not deleted or moved while it waited for the lock.
 
-    Of the agent only columns are selected: loading the object would overwrite the values to compare
-    with.
+    One that its gateway still has to remove counts as deleted: its tasks have returned to the
+    inbox. Of the agent only columns are selected: loading the object would overwrite the values to
+    compare with.
     """
     permissions = await _fetch_permissions(session, actor, board_id, lock=lock)
     if isinstance(actor, Agent):

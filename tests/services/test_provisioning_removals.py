@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select
 
+from core.errors import Unauthorized
 from models import (
     Agent,
     AgentStatus,
@@ -62,6 +64,17 @@ async def test_a_deleted_agent_loses_its_tokens_at_once(
         EventType.AGENT_STATUS_CHANGED,
         EventType.AGENT_DELETED,
     ]
+
+
+async def test_a_call_that_waited_for_the_removal_takes_no_task(
+    harness: ProvisioningHarness,
+) -> None:
+    """Its token was valid when it began."""
+    agent = await harness.create_online_agent()
+    await delete_agent(harness, agent)
+    async with harness.transaction() as session:
+        with pytest.raises(Unauthorized):
+            await boards.lock_board(session, agent, harness.world.garden.id)
 
 
 async def test_a_failed_removal_is_reported_and_can_be_forced(
