@@ -17,7 +17,7 @@ from core.errors import Conflict, Forbidden, NotFound
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_
 from models import Agent, Board, Gateway, Member, Organization, User
-from services import boards, organizations
+from services import boards, desired_state, organizations
 from services.agents.rules import OFFLINE_AFTER, online_condition
 from services.messages import IS_HELD_BY_BREAKER, LEAD_MENTION, extract_mentions
 
@@ -245,7 +245,8 @@ async def find_agent_by_name(
 ) -> Agent | None:
     """Return the oldest agent with exactly this name on a board that an admin may read, or None.
 
-    Raises Forbidden.
+    One that its gateway still has to remove is not found: another one may have its name. Raises
+    Forbidden.
     """
     organizations.require_admin(member)
     query = _build_name_query(on_board=board_id is not None)
@@ -255,7 +256,8 @@ async def find_agent_by_name(
 
 @cache
 def _build_name_query(*, on_board: bool) -> Query[Agent]:
-    query = _select_visible(on_board=on_board).where(Agent.name == bindparam("name"))
+    query = _select_visible(on_board=on_board)
+    query = query.where(Agent.name == bindparam("name"), desired_state.IS_NOT_BEING_REMOVED)
     return Query(query.order_by(Agent.created_at, Agent.id).limit(1), itemgetter(0))
 
 

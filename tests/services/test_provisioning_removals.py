@@ -160,4 +160,8 @@ async def test_a_removed_agent_frees_its_name_and_gets_no_tasks(
 ) -> None:
     agent = await harness.create_online_agent("Ada")
     await delete_agent(harness, agent)
-    await harness.create_agent("Ada")
+    new = await harness.create_agent("Ada")
+    async with harness.transaction() as session:
+        found = await agents.find_agent_by_name(session, harness.world.alice_member, "Ada")
+    assert found is not None
+    assert found.id == new.id
