@@ -38,7 +38,8 @@ def new_column_values(change: TaskChange, at: datetime) -> dict[str, Any]:
 
 def _claim_values(change: TaskChange, agent_id: UUID | None, at: datetime) -> Mapping[str, Any]:
     """Return the run that has the task: it ends when the task is moved, or given to another one."""
-    if change.new_status is Status.IN_PROGRESS and "run_id" in change.values:
+    is_own = change.new_status is Status.IN_PROGRESS and agent_id == change.actor_id
+    if is_own and "run_id" in change.values:
         return {"claimed_run": change.values["run_id"], "claimed_run_at": at}
     if agent_id != change.task.assigned_agent_id:
         return NO_CLAIM

@@ -65,6 +65,15 @@ async def test_another_run_of_the_agent_does_not_get_its_task(
     assert await change(worker, path, **START, run_id="third") == (200, "third")
 
 
+async def test_a_comment_of_a_run_takes_no_task_of_another_agent(
+    worker: Client, other_worker: Client, world: World, transaction: TransactionFactory
+) -> None:
+    path = await create_task(world, transaction)
+    await change(worker, path, **START, run_id="first")
+    assert await change(other_worker, path, comment="Why?", run_id="second") == (200, "first")
+    assert await change(worker, path, status="review", run_id="first") == (200, None)
+
+
 async def test_a_run_that_is_silent_for_long_loses_its_task(
     worker: Client, world: World, transaction: TransactionFactory
 ) -> None:
