@@ -60,7 +60,7 @@ from models import (
     User,
     new_id,
 )
-from services import boards, custom_fields, events, notifications
+from services import boards, custom_fields, desired_state, events, notifications
 from services.tasks import dependencies
 from services.tasks.commands import return_to_inbox, unassign_task
 from services.tasks.queries import BOARD_ID, TaskDetail, get_task, get_task_detail, task_not_found
@@ -195,10 +195,11 @@ async def _has_lost_assignee(
         return not await boards.can_user_read(session, board, task.assigned_user_id)
     if task.assigned_agent_id is None:
         return task.status is Status.IN_PROGRESS
-    still_on_board = select(Agent.id).where(
-        Agent.id == task.assigned_agent_id, Agent.board_id == board.id
+    is_here = Agent.board_id.is_(None) | (Agent.board_id == board.id)  # those of gateways have none
+    present = select(Agent.id).where(
+        Agent.id == task.assigned_agent_id, is_here, desired_state.IS_NOT_BEING_REMOVED
     )
-    return await session.scalar(still_on_board) is None
+    return await session.scalar(present) is None
 
 
 async def purge_tasks(

@@ -3,17 +3,19 @@
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, update
 
 from core.clock import now
 from core.errors import Conflict, Forbidden, NotFound
 from models import (
+    Agent,
     Approval,
     ApprovalStatus,
     ApprovalTask,
     Base,
     Comment,
     DeletedTask,
+    DesiredState,
     Event,
     EventType,
     Status,
@@ -25,6 +27,7 @@ from models import (
 )
 from services import agents, approvals, tasks
 from services.approvals import ApprovalCreate
+from tests.support.gateway_rows import make_gateway, make_main_agent
 
 TABLES = (Task, TaskDependency, Comment, TagAssignment, Approval, ApprovalTask)
 VOLATILE_COLUMNS = {"updated_at", "version"}  # columns that every change updates
@@ -148,12 +151,12 @@ async def get_last_event(session, task) -> Event:
     return await session.scalar(about.limit(1))
 
 
-@pytest.mark.parametrize("is_deleted", [True, False])
+@pytest.mark.parametrize("how", ["deleted", "being removed", "moved"])
 @pytest.mark.parametrize(
     ("status", "becomes"), [("inbox", "inbox"), ("in_progress", "inbox"), ("review", "review")]
 )
 async def test_a_task_whose_agent_left_is_restored_unassigned(
-    session, world, status, becomes, is_deleted
+    session, world, status, becomes, how
 ) -> None:
     started = now() if status == "in_progress" else None
     fields = {"assigned_agent_id": world.worker.id, "in_progress_at": started}
@@ -161,8 +164,11 @@ async def test_a_task_whose_agent_left_is_restored_unassigned(
     session.add(task)
     await session.flush()
     await tasks.delete_task(session, world.alice, world.board, task.id)
-    if is_deleted:
+    if how == "deleted":
         await agents.delete_agent(session, world.alice, world.worker.id)
+    elif how == "being removed":  # from its gateway
+        gone = update(Agent).where(Agent.id == world.worker.id)
+        await session.execute(gone.values(desired_state=DesiredState.GONE))
     else:
         move = {"board_id": world.garden.id}
         await agents.update_agent(
@@ -175,10 +181,22 @@ async def test_a_task_whose_agent_left_is_restored_unassigned(
     last_event = await get_last_event(session, task)
     if status != becomes:
         assert (last_event.data["left"], last_event.data["entered"]) == (status, becomes)
-    elif is_deleted:
+    elif how == "deleted":
         assert last_event.type is EventType.TASK_RESTORED
     else:
         assert last_event.data["changes"]["assigned_agent_id"] == [str(world.worker.id), None]
+
+
+async def test_a_task_of_the_agent_of_a_gateway_is_restored_with_it(session, world) -> None:
+    gateway = make_gateway(world.tern)
+    main, token = make_main_agent(gateway)
+    started = {"status": Status.IN_PROGRESS, "in_progress_at": now()}
+    task = world.make_task(assigned_agent_id=main.id, **started)
+    session.add_all([gateway, main, token, task])
+    await session.flush()
+    await tasks.delete_task(session, world.alice, world.board, task.id)
+    found = (await tasks.restore_task(session, world.alice, world.board, task.id)).task
+    assert (found.status, found.assigned_agent_id) == (Status.IN_PROGRESS, main.id)
 
 
 async def test_restoring_an_open_task_returns_started_dependents_to_the_inbox(
