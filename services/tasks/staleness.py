@@ -2,7 +2,8 @@
 
 A task is stale after the time that its board allows without activity. Its agent gets one message;
 if nothing happens for a second period, people are notified. Activity ends it. A task that waits for
-people, because of a pending approval or an open question, is not stale.
+people is not stale: because of a pending approval or an open question, or because its agent is
+held.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.reads import Query, Source
 from models import (
+    Agent,
     AgentQuestion,
     Approval,
     ApprovalStatus,
@@ -89,6 +91,7 @@ _ACTIVITY: Sequence[tuple[SQLColumnExpression[Any], ColumnElement[bool]]] = (
         ),
     ),
     (func.coalesce(Approval.decided_at, Approval.resolved_at), _IS_APPROVAL_OF_TASK),
+    (Agent.released_at, Agent.id == Task.assigned_agent_id),
 )
 """What counts as activity of a task besides its own change: the time, and which rows.
 
@@ -122,6 +125,7 @@ _WAITS_FOR_PEOPLE = or_(
     exists()
     .where(AgentQuestion.task_id == Task.id, AgentQuestion.answered_at.is_(None))
     .correlate(Task),
+    exists().where(Agent.id == Task.assigned_agent_id, Agent.held_at.is_not(None)).correlate(Task),
 )
 
 _MAY_WORK = and_(

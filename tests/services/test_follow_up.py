@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import (
+    Agent,
     Approval,
     ApprovalStatus,
     Board,
@@ -23,7 +24,16 @@ from models import (
     Status,
     Task,
 )
-from services import approvals, boards, memory, notifications, organizations, questions, tasks
+from services import (
+    agents,
+    approvals,
+    boards,
+    memory,
+    notifications,
+    organizations,
+    questions,
+    tasks,
+)
 from services.approvals import ApprovalCreate
 from tests.support.world import World
 
@@ -222,6 +232,16 @@ async def test_a_task_with_an_open_question_is_not_stale(
     await questions.answer_question(session, world.bob, board, question.id, "The red one.")
     assert await follow_up(session, world) == 0
     await make_older(session, task, LONG)
+    assert await follow_up(session, world) == 1
+
+
+async def test_a_task_of_a_paused_agent_is_not_stale(session: AsyncSession, world: World) -> None:
+    await add_task(session, world)
+    await agents.pause_agent(session, world.alice_member, world.worker.id)
+    assert await follow_up(session, world) == 0
+    await agents.release_agent(session, world.alice_member, world.worker.id)
+    assert await follow_up(session, world) == 0
+    await session.execute(update(Agent).values(released_at=now() - LONG))
     assert await follow_up(session, world) == 1
 
 
