@@ -2,8 +2,8 @@
 
 A task is stale after the time that its board allows without activity. Its agent gets one message;
 if nothing happens for a second period, people are notified. Activity ends it. A task that waits for
-people is not stale: because of a pending approval or an open question, or because its agent is
-held.
+people is not stale: because of a pending approval, also of a tool call, or an open question, or
+because its agent is held.
 """
 
 from collections.abc import Sequence
@@ -35,12 +35,14 @@ from models import (
     ApprovalStatus,
     ApprovalTask,
     Board,
+    CodingSession,
     Event,
     EventType,
     NotificationKind,
     Organization,
     Status,
     Task,
+    ToolCall,
 )
 from services import messages, notifications
 from services.notifications import Audience, NewNotification
@@ -74,6 +76,13 @@ _IS_APPROVAL_OF_TASK = and_(
         exists()
         .where(ApprovalTask.approval_id == Approval.id, ApprovalTask.task_id == Task.id)
         .correlate(Approval, Task),
+        exists()
+        .where(
+            ToolCall.approval_id == Approval.id,
+            ToolCall.session_id == CodingSession.id,
+            CodingSession.task_id == Task.id,
+        )
+        .correlate(Approval, Task),
     ),
 )
 
@@ -91,6 +100,7 @@ _ACTIVITY: Sequence[tuple[SQLColumnExpression[Any], ColumnElement[bool]]] = (
         ),
     ),
     (func.coalesce(Approval.decided_at, Approval.resolved_at), _IS_APPROVAL_OF_TASK),
+    (CodingSession.last_signal_at, CodingSession.task_id == Task.id),
     (Agent.released_at, Agent.id == Task.assigned_agent_id),
 )
 """What counts as activity of a task besides its own change: the time, and which rows.

@@ -16,6 +16,7 @@ from models import (
     Approval,
     ApprovalStatus,
     Board,
+    CodingSession,
     Event,
     EventType,
     Message,
@@ -35,6 +36,9 @@ from services import (
     tasks,
 )
 from services.approvals import ApprovalCreate
+from services.tool_calls import HeldCall
+from tests.support.approval_helpers import decide_approval
+from tests.support.tool_calls import ask, make_coding_session
 from tests.support.world import World
 
 Kind = NotificationKind
@@ -242,6 +246,32 @@ async def test_a_task_of_a_paused_agent_is_not_stale(session: AsyncSession, worl
     await agents.release_agent(session, world.alice_member, world.worker.id)
     assert await follow_up(session, world) == 0
     await session.execute(update(Agent).values(released_at=now() - LONG))
+    assert await follow_up(session, world) == 1
+
+
+async def test_a_sign_of_a_client_is_activity(session: AsyncSession, world: World) -> None:
+    task = await add_task(session, world)
+    coding_session = make_coding_session(world.worker, task_id=task.id)
+    session.add(coding_session)
+    await session.flush()
+    assert await follow_up(session, world) == 0
+    coding_session.last_signal_at -= LONG
+    await session.flush()
+    assert await follow_up(session, world) == 1
+
+
+async def test_a_task_whose_tool_call_waits_for_people_is_not_stale(
+    session: AsyncSession, world: World
+) -> None:
+    await add_task(session, world)
+    held = await ask(session, world.worker)
+    assert isinstance(held, HeldCall)
+    await session.execute(update(CodingSession).values(last_signal_at=now() - LONG))
+    assert await follow_up(session, world) == 0
+    approval = await session.get_one(Approval, held.approval_id)
+    await decide_approval(session, world.alice, approval, undo_seconds=0)
+    assert await follow_up(session, world) == 0
+    await session.execute(update(Approval).values(decided_at=now() - LONG))
     assert await follow_up(session, world) == 1
 
 
