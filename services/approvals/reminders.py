@@ -50,7 +50,8 @@ async def remind_of_approvals(session: AsyncSession) -> int:
     kept = await boards.block_board_deletions(session, due.values())
     claimed = (
         select(Approval.id)
-        .where(Approval.id.in_(due), Approval.board_id.in_(kept), Approval.reminded_at.is_(None))
+        .where(Approval.id.in_(due), Approval.board_id.in_(kept))
+        .where(policies.IS_UNDECIDED, Approval.reminded_at.is_(None))
         .order_by(Approval.id)
         .with_for_update(skip_locked=True)
     )

@@ -318,3 +318,25 @@ async def test_people_are_reminded_once_of_an_approval(session: AsyncSession, wo
     assert await list_notified(session, Kind.APPROVAL_UNDECIDED) == expected
     await notifications.resolve(session, [Kind.APPROVAL_UNDECIDED], [str(approval.id)])
     assert await list_notified(session, Kind.APPROVAL_UNDECIDED) == []
+
+
+async def test_nobody_is_reminded_of_what_was_decided_meanwhile(
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, keep_boards = isolated_world, boards.block_board_deletions
+    async with isolated_transaction() as session:
+        approval = await request_approval(session, world)
+        earlier = Approval.created_at - timedelta(minutes=61)
+        await session.execute(update(Approval).values(created_at=earlier))
+
+    async def decide_first(session: AsyncSession, board_ids: Any) -> Sequence[object]:
+        async with isolated_transaction() as other:
+            await decide_approval(other, world.alice, approval)
+        return await keep_boards(session, board_ids)
+
+    monkeypatch.setattr(boards, "block_board_deletions", decide_first)
+    async with isolated_transaction() as session:
+        assert await approvals.remind_of_approvals(session) == 0
+        assert await list_notified(session, Kind.APPROVAL_UNDECIDED) == []
