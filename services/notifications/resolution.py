@@ -46,8 +46,8 @@ _REOPEN = Write(
     with reopened as (
         update notifications set
             resolved_at = null,
-            read_at = case when cast(:user_id as uuid) is null then read_at end,
-            updated_at = case when cast(:user_id as uuid) is null then updated_at else :at end
+            read_at = case when not :is_news then read_at end,
+            updated_at = case when not :is_news then updated_at else :at end
         where kind = any(:kinds) and key = any(:keys) and resolved_at is not null
             and user_id is distinct from cast(:excluded_user_id as uuid)
             and (cast(:user_id as uuid) is null or user_id = :user_id)
@@ -93,16 +93,19 @@ async def reopen(
     *,
     user_id: UUID | None = None,
     excluded_user_id: UUID | None = None,
+    is_news: bool = True,
 ) -> None:
     """Take back that notifications and their escalations are resolved, except those of one user.
 
     What was not sent because they were resolved is sent, unless they have been read. With `user_id`
-    only those of one user, who has to act again: they are unread and first in the list.
+    only those of one user, who has to act again: they are unread and first in the list, unless this
+    is no news.
     """
     await _REOPEN.execute(
         session,
         at=now(),
         delivery_topic=DELIVERY_TOPIC,
+        is_news=is_news and user_id is not None,
         user_id=user_id,
         excluded_user_id=excluded_user_id,
         **_condition(kinds, keys),

@@ -161,6 +161,15 @@ async def notify_about_change(
         if is_reassigned or is_done or task.due_at != before.due_at:
             keys = build_reminder_keys(task.id, before.due_at)
             await notifications.resolve(session, [NotificationKind.DUE_SOON], keys)
+    is_due_again = is_reassigned or task.due_at != before.due_at or before.status is Status.DONE
+    if is_due_again and task.assigned_user_id and task.due_at and task.status is not Status.DONE:
+        await notifications.reopen(  # if this undoes another change
+            session,
+            [NotificationKind.DUE_SOON],
+            build_reminder_keys(task.id, task.due_at),
+            user_id=task.assigned_user_id,
+            is_news=False,
+        )
     await TaskNotifications(
         actor=change.actor,
         board=change.board,

@@ -204,3 +204,22 @@ async def test_a_done_task_ends_its_reminder(session, world) -> None:
     await change(session, world, world.bob, task, status="done")
     [found] = await session.scalars(select(Notification))
     assert found.resolved_at is not None
+
+
+async def test_an_undone_change_brings_the_reminder_back(session, world) -> None:
+    due_at = now() + timedelta(hours=1)
+    task = await make_task(session, world, assigned_user_id=world.bob.id, due_at=due_at)
+    await remind_of_due_dates(session)
+    query = select(Notification).where(Notification.kind == Kind.DUE_SOON)
+    found = (await session.scalars(query)).one()
+    for changed, undone in (
+        ({"status": "done"}, {"status": "inbox"}),
+        ({"due_at": due_at + timedelta(days=3)}, {"due_at": due_at}),
+        ({"assigned_user_id": world.rita.id}, {"assigned_user_id": world.bob.id}),
+    ):
+        await change(session, world, world.alice, task, **changed)
+        await session.refresh(found)
+        assert found.resolved_at is not None
+        await change(session, world, world.alice, task, **undone)
+        await session.refresh(found)
+        assert found.resolved_at is None
