@@ -241,7 +241,6 @@ async def update_group(
     values = fields.changes()
     if "slug" in values:
         values["slug"] = values["slug"] or group_slug(values.get("name", group.name))
-    group.updated_at = now()
     if differences := await rows.update_row(session, group, values, UNIQUE_ERRORS):
         updated = group_event(EventType.BOARD_GROUP_UPDATED, user, group, changes=differences)
         await events.record_events(session, [updated])

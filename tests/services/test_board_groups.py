@@ -57,9 +57,11 @@ async def test_update_without_changes_is_not_recorded(session: AsyncSession, wor
     member = await organizations.get_or_create_active_membership(session, world.alice)
     group = await boards.create_group(session, member, BoardGroupCreate(name="Birds"))
     locked = await boards.lock_group_as_admin(session, world.alice, group.id)
+    updated_at = locked.updated_at
     await boards.update_group(
         session, world.alice, locked, BoardGroupUpdate.of(name=" Birds ", slug="")
     )
+    assert locked.updated_at == updated_at
     types = [event.type for event in await session.scalars(select(Event))]
     assert types == [EventType.BOARD_GROUP_CREATED]
 
