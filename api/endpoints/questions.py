@@ -58,7 +58,7 @@ async def list_questions(
 ) -> Encoded[Page[QuestionRead]]:
     """List the questions of workers on boards that you can read, newest first."""
     if query.board_id:
-        await boards.get_board(context.source, context.user, query.board_id)
+        await boards.get_board(context.source, member, query.board_id)
     found = await questions.list_questions(
         context.source, member, query.paging, board_id=query.board_id, is_open=query.is_open
     )

@@ -3,9 +3,10 @@
 import pytest
 
 from core.db.engine import TransactionFactory
-from models import AgentQuestion, Board, new_id
+from models import AgentQuestion, Board, Organization, User, new_id
 from services import questions
 from tests.support.api_fixtures import Client
+from tests.support.people_rows import make_member
 from tests.support.world import World
 
 
@@ -62,6 +63,18 @@ async def test_who_may_not_read_or_answer_questions(
     assert (await charlie.get(of_board)).status_code == 404
     assert (await anonymous.get("/questions")).status_code == 401
     assert (await anonymous.post(f"{path}/answer", json=body)).status_code == 401
+
+
+async def test_questions_of_another_organization_are_not_listed_as_none(
+    alice: Client, world: World, transaction: TransactionFactory
+) -> None:
+    """Only the active organization has a list, also for who is a member of both."""
+    async with transaction() as session:
+        plover = await session.get_one(Organization, world.charlies_board.organization_id)
+        user = await session.get_one(User, world.alice.id)
+        session.add(make_member(plover, user, all_boards_read=True))
+    path = f"/questions?board_id={world.charlies_board.id}"
+    assert (await alice.get(path)).status_code == 404
 
 
 async def test_a_task_is_watched(
