@@ -9,6 +9,7 @@ from models import CodingClient, ToolAction
 from services.tool_facts.facts import Command, ToolFacts
 from services.tool_facts.paths import (
     HARMLESS_DEVICES,
+    HOME,
     PathFacts,
     contains_client_config,
     find_project,
@@ -119,6 +120,11 @@ class Effects:
         self.write(path)
         if any(contains_client_config(one, self.project) for one in self._find(path)):
             self.act(ToolAction.WRITE_CLIENT_CONFIG)
+
+    def contains_project(self, path: str) -> bool:
+        """Return whether a path may lead to a folder with the whole project, or the home folder."""
+        roots = (".", HOME, "/")
+        return path.strip("./") == "" or any(one.text in roots for one in self._find(path))
 
     def connect(self, host: str | None = None) -> None:
         """Record that a host is called; None: it is not known which."""

@@ -260,7 +260,7 @@ def _read_files(name: str, texts: Sequence[str], effects: Effects) -> None:
 
 def _check_recursion(folders: Iterable[str], effects: Effects) -> None:
     """Add that secrets are read if one of the folders is the whole project."""
-    if any(one.strip("./") == "" for one in folders):
+    if any(map(effects.contains_project, folders)):
         effects.act(ToolAction.READ_SECRET)
 
 
@@ -288,7 +288,7 @@ def _search(name: str, texts: Sequence[str], effects: Effects) -> None:
         is_option(one, "u.", "--hidden", "--no-ignore", "--unrestricted") for one in texts
     )
     if is_recursive and not _list_globs(texts):
-        is_hidden = not paths or any(one.strip("./") == "" for one in paths)
+        is_hidden = not paths or any(map(effects.contains_project, paths))
     if is_hidden or any(may_match_secret(one, finds_hidden=True) for one in _list_globs(texts)):
         effects.act(ToolAction.READ_SECRET)
     for one in paths:
