@@ -46,7 +46,7 @@ _DANGEROUS_OPTIONS = (
 )
 """They execute programs, or read and write files elsewhere. All can be abbreviated."""
 _MESSAGE_FILE = re.compile(r"-[a-z]*[Ft](.*)|--(?:file|template)(?:=(.*))?")
-_READS_MORE = re.compile(r"--batch.*|--untracked|--no-exclude-standard|--lost-found")
+_READS_MORE = re.compile(r"--batch.*|--stdin|--untracked|--no-exclude-standard|--lost-found")
 """Objects that are named elsewhere, and files that git does not know."""
 _DELETING_OPTION = re.compile(
     r"-[a-zA-Z]*[dD]|--delete|--force|-f|drop|clear|remove|prune|--discard-changes|-C"
