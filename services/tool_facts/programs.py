@@ -359,8 +359,13 @@ def _copy_files(name: str, texts: Sequence[str], effects: Effects) -> None:
     for one in operands:
         effects.read(one)
         _read_source(name, one, effects)
+    has_contents = name in ("cp", "gcp") and (  # of a folder, also its hidden files
+        any(is_option(one, "T", "--no-target-directory") for one in texts)
+        or any(one.endswith("/") for one in operands)  # on macOS
+    )
+    write = effects.write_tree if has_contents else effects.write
     for one in targets:
-        effects.write(one)
+        write(one)
         for source in operands:  # the target can be a folder
             effects.write(f"{one}/{source.rstrip('/').rpartition('/')[2]}")
     effects.act(ToolAction.READ, ToolAction.WRITE_INSIDE)
