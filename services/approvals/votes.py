@@ -210,8 +210,8 @@ async def approve_first(
     """Store an approval by the first of two people; return None if this is the second one.
 
     The second person must approve the same content, and the first one must still have the right to
-    decide; otherwise the second one is the first. Nothing happens if the first person approves
-    again. The caller has checked that the user may decide.
+    decide; otherwise the second one is the first. If the first person approves again, a new note or
+    answer about the tasks replaces the earlier one. The caller checks that the user may decide.
     """
     approval = detail.approval
     if not _asks_two(approval):
@@ -220,9 +220,16 @@ async def approve_first(
     new_events = []
     if approval.first_approved_at is not None and is_same_content:
         if await _is_first_vote_valid(session, detail):
-            return (detail, []) if approval.first_approver_id == user.id else None
-        detail, lapsed = _record_lapse(detail, detail.first_approver, ApprovalStatus.APPROVED)
-        new_events.append(lapsed)
+            if approval.first_approver_id != user.id:
+                return None
+            earlier = (approval.first_approval_note, approval.first_approval_completes_tasks)
+            note = earlier[0] if note is None else note
+            completes_tasks = earlier[1] if completes_tasks is None else completes_tasks
+            if (note, completes_tasks) == earlier:
+                return detail, []
+        else:
+            detail, lapsed = _record_lapse(detail, detail.first_approver, ApprovalStatus.APPROVED)
+            new_events.append(lapsed)
     else:
         _clear_lapse(approval)
     approval.first_approver_id, approval.first_approved_at = user.id, now()

@@ -127,6 +127,21 @@ async def test_the_second_person_is_the_first_if_the_first_may_not_decide(
     assert (approval.lapsed_user_id, approval.lapsed_status) == (None, None)
 
 
+async def test_the_first_person_can_add_to_their_approval(session, world) -> None:
+    approval = await add_approval(session, world, world.make_task(), policy_verdict=TWO)
+    for fields in ({"note": "By Bob"}, {"completes_tasks": True}, {}, {"note": "By Bob"}):
+        await decide_in_api(session, world.bob, approval, **fields)
+    await session.refresh(approval)
+    assert (approval.first_approval_note, approval.first_approval_completes_tasks) == (
+        "By Bob",
+        True,
+    )
+    assert (await list_event_types(session)).count(FIRST) == 2
+    await decide_in_api(session, world.alice, approval, completes_tasks=True)
+    await session.refresh(approval)
+    assert approval.completes_tasks
+
+
 async def test_a_first_approval_counts_if_the_right_to_decide_is_back(session, world) -> None:
     approval = await add_approval(session, world, policy_verdict=TWO)
     await decide_approval(session, world.bob, approval)
