@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
 from core.db.reads import Query, Source
-from core.errors import Conflict, Forbidden
+from core.errors import Conflict, Forbidden, Unauthorized
 from core.text import N_
 from models import Actor, Agent, Board, Event, EventType, Organization, User
 from services import desired_state, events, messages, organizations
@@ -38,9 +38,13 @@ async def check_agent_may_work(session: AsyncSession, board: Board, agent: Agent
     """Raise Conflict if an agent is paused, alone or with its locked board, or stopped.
 
     It applies to agents that take, move or assign tasks. No stop can begin before the commit, and
-    no pause of an agent of this board.
+    no pause of an agent of this board. Raises Unauthorized if the agent of a gateway was deleted
+    since the board was locked.
     """
-    [(organization, held_at, hold)] = await AGENT_AT_WORK.fetch(session, agent_id=agent.id)
+    row = await AGENT_AT_WORK.first(session, agent_id=agent.id)
+    if row is None:
+        raise Unauthorized
+    organization, held_at, hold = row
     await _require_at_work(session, board, organization, held_at, hold)
 
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from core.errors import Forbidden, NotFound
+from core.errors import Forbidden, NotFound, Unauthorized
 from models import Actor, Agent, Board, BoardAccess, Member
 from services import boards
 from tests.support.gateway_rows import make_gateway
@@ -114,3 +114,12 @@ async def test_gateway_agent_may_change_only_boards_of_its_gateway(
     assert await find_permission(session, agent, world.board) == WRITE
     assert await find_permission(session, agent, world.garden) == NOTHING
     assert await find_permission(session, agent, world.charlies_board) is None
+
+
+async def test_a_deleted_agent_of_a_gateway_may_not_work(
+    session: AsyncSession, world: World
+) -> None:
+    """Its deletion does not wait for the boards of the gateway."""
+    deleted = Agent(id=uuid4(), organization_id=world.tern.id)
+    with pytest.raises(Unauthorized):
+        await boards.check_agent_may_work(session, world.board, deleted)
