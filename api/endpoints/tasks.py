@@ -205,10 +205,12 @@ async def update_task(
 ) -> Encoded[TaskRead]:
     """Change a task: claim, move, comment or assign it. Only the fields in the request change.
 
-    A worker may send `status`, `comment` and `custom_field_values`; a lead also everything about
-    assignment and scheduling; a user all fields. The rules of the board can reject the change with
-    409, or with 422 if a comment is missing. Agents, and tokens with the scope `no_decisions`, may
-    not add and remove tags that a policy names.
+    A worker may send `status`, `comment`, `custom_field_values`, `expected_status`, `run_id` and
+    `expected_run_id`; a lead `status`, the assigned agent or user, `custom_field_values`,
+    `depends_on_task_ids`, `tag_ids` and `expected_status`; a user everything but the two fields
+    about runs. The rules of the board can reject the change with 409, or with 422 if a comment is
+    missing. Agents, and tokens with the scope `no_decisions`, may not add and remove tags that a
+    policy names.
     """
     changed = await tasks.update_task(
         context.session,
