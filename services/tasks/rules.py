@@ -43,7 +43,11 @@ def check_assignee_is_worker(change: TaskChange) -> None:
 
 
 def check_assignee_board(change: TaskChange) -> None:
-    if change.assignee is not None and change.assignee.board_id not in (None, change.board.id):
+    agent, board = change.assignee, change.board
+    if agent is None or agent.board_id == board.id:
+        return
+    may_see_board = agent.board_id is None and agent.gateway_id == board.gateway_id is not None
+    if not may_see_board:
         raise Conflict(
             "assignee_on_other_board",
             N_("This agent works on another board."),

@@ -125,6 +125,20 @@ def test_the_agent_of_a_gateway_claims_no_task(world, status: Status) -> None:
     assert error_code(make_change(world, main, comment="Hello")) is None
 
 
+def test_a_person_assigns_a_task_only_to_the_agent_of_the_gateway_of_the_board(world) -> None:
+    """That of another one cannot see the task."""
+    main = Agent(id=new_id(), name="Main", board_id=None, gateway_id=new_id())
+
+    def assign() -> str | None:
+        assigned = {"assigned_agent_id": main.id, "assignee": main}
+        return error_code(make_change(world, world.alice, **assigned))
+
+    world.board.gateway_id = main.gateway_id
+    assert assign() is None
+    for world.board.gateway_id in (None, new_id()):
+        assert assign() == "assignee_on_other_board"
+
+
 def test_what_a_user_may_do_with_a_blocked_task(world) -> None:
     """C6."""
     blocked: dict[str, Any] = {"open_dependency_ids": [new_id()]}
