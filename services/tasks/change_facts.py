@@ -36,7 +36,7 @@ from models import (
     TaskDependency,
     TaskWatcher,
 )
-from services import boards, custom_fields, policies
+from services import boards, custom_fields, desired_state, policies
 from services.tasks import dependencies
 from services.tasks.change_request import ASSIGNMENT_FIELDS, RUN_SILENCE, TaskChange
 from services.tasks.done_approvals import load_done_permission
@@ -193,6 +193,7 @@ def _build_facts_query(*, with_fields: bool, with_feedback: bool) -> Query[TaskF
         Agent.id == Task.previous_assignee_id,
         Agent.board_id == Task.board_id,
         Agent.is_board_lead.is_(False),
+        desired_state.IS_NOT_BEING_REMOVED,
     )
     is_pending = Approval.status == ApprovalStatus.PENDING
     pending = select(Approval.id).where(Approval.board_id == BOARD_ID, is_pending)

@@ -14,9 +14,11 @@ from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.paging import Paging
 from models import (
     Actor,
+    Agent,
     ApprovalStatus,
     Board,
     Comment,
+    DesiredState,
     Event,
     EventType,
     Status,
@@ -135,6 +137,17 @@ async def test_moving_a_task_to_the_inbox_by_a_user_unassigns_it(session, world)
 
 async def test_a_rejected_task_is_unassigned_if_its_worker_left_the_board(session, world) -> None:
     task = await add_task(session, world, status=REVIEW, previous_assignee_id=world.gardener.id)
+    await tasks.update_task(
+        session, world.lead, world.board, task.id, tasks.TaskUpdate.of(status="inbox")
+    )
+    assert task.assigned_agent_id is None
+
+
+async def test_a_rejected_task_is_unassigned_if_its_worker_is_being_removed(session, world) -> None:
+    """Its gateway may be offline, so the removal can take long."""
+    task = await add_task(session, world, status=REVIEW, previous_assignee_id=world.worker.id)
+    removal = update(Agent).where(Agent.id == world.worker.id)
+    await session.execute(removal.values(desired_state=DesiredState.GONE))
     await tasks.update_task(
         session, world.lead, world.board, task.id, tasks.TaskUpdate.of(status="inbox")
     )
