@@ -50,7 +50,7 @@ from models import (
     WebhookPayload,
     new_id,
 )
-from services import audit, events, memory, messages
+from services import audit, desired_state, events, memory, messages
 from services.board_webhooks.actions import (
     CONDITION_FAILED,
     TASK_ACTIONS,
@@ -141,6 +141,7 @@ def _select_recipient() -> Select[*tuple[Any, ...]]:
         .where(
             Agent.board_id == bindparam("board_id"),
             (Agent.id == bindparam("agent_id", type_=Uuid())) | Agent.is_board_lead,
+            desired_state.IS_NOT_BEING_REMOVED,
         )
         .order_by(Agent.is_board_lead)
         .limit(1)

@@ -26,7 +26,7 @@ from core.errors import NotFound
 from core.paging import Page, PagedQuery, Paging
 from core.text import N_
 from models import Agent, Board, BoardWebhook, Message, MessageState, PayloadState, WebhookPayload
-from services import rows
+from services import desired_state, rows
 
 MAX_WEBHOOKS = 50  # of a board
 MAX_LISTED_SIZE = 20_000  # bytes of a payload in a list; of a longer one the beginning is listed
@@ -262,7 +262,12 @@ def _select_webhook_overviews() -> Select[*tuple[Any, ...]]:
             select(func.max(WebhookPayload.received_at)).where(received).scalar_subquery(),
         )
         .outerjoin(
-            Agent, and_(Agent.id == BoardWebhook.agent_id, Agent.board_id == BoardWebhook.board_id)
+            Agent,
+            and_(
+                Agent.id == BoardWebhook.agent_id,
+                Agent.board_id == BoardWebhook.board_id,
+                desired_state.IS_NOT_BEING_REMOVED,
+            ),
         )
         .where(BoardWebhook.board_id == BOARD_ID)
         .order_by(BoardWebhook.created_at, BoardWebhook.id)

@@ -14,7 +14,16 @@ from sqlalchemy import func, select, update
 from core.clock import now
 from core.db.engine import TransactionFactory
 from core.json_responses import json_time
-from models import BoardWebhook, Event, EventType, Message, MessageState, Note, WebhookPayload
+from models import (
+    BoardWebhook,
+    DesiredState,
+    Event,
+    EventType,
+    Message,
+    MessageState,
+    Note,
+    WebhookPayload,
+)
 from services.board_webhooks.commands import decrypt_secrets
 from tests.support.api_fixtures import Client
 from tests.support.board_rows import WEBHOOK_SECRET, make_agent, make_webhook
@@ -244,12 +253,19 @@ async def test_the_agent_of_a_webhook_is_notified_once(
 async def test_without_its_agent_the_lead_is_notified(
     anonymous: Client, alice: Client, world: World, transaction: TransactionFactory
 ) -> None:
-    """20.3. A payload that nobody can be told of is kept as `received`."""
+    """20.3. A payload that nobody can be told of is kept as `received`.
+
+    An agent that its gateway still has to remove loses its messages.
+    """
     async with transaction() as session:
         elsewhere = make_agent("Moved", world.garden)
-        hooks = [make_webhook(world.board, agent_id=elsewhere.id), make_webhook(world.board)]
+        leaving = make_agent("Leaving", world.board, desired_state=DesiredState.GONE)
+        hooks = [
+            *(make_webhook(world.board, agent_id=one.id) for one in (elsewhere, leaving)),
+            make_webhook(world.board),
+        ]
         lonely = make_webhook(world.garden)
-        session.add_all([elsewhere])
+        session.add_all([elsewhere, leaving])
         await session.flush()
         session.add_all([*hooks, lonely])
     for hook in hooks:
@@ -257,7 +273,7 @@ async def test_without_its_agent_the_lead_is_notified(
     path = f"/boards/{lonely.board_id}/webhooks/{lonely.id}"
     await send(anonymous, path)
     async with transaction() as session:
-        assert [*await session.scalars(select(Message.agent_id))] == [world.lead.id] * 2
+        assert [*await session.scalars(select(Message.agent_id))] == [world.lead.id] * 3
     [listed] = (await alice.get(f"{path}/payloads")).json()["items"]
     assert (listed["state"], listed["message_id"]) == ("received", None)
 
