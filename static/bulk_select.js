@@ -42,6 +42,13 @@
     if (box) last = box;
     update(list);
   });
+  // Enter in a field of a menu presses the button of this menu, not the first one of the form.
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Enter" && event.target.matches?.("input") && event.target.closest("[data-bulk-bar] .menu");
+    if (!menu) return;
+    event.preventDefault();
+    menu.querySelector("button[type=submit]").click();
+  });
   // Live updates do not replace an open confirmation [data-hold].
   const keepConfirmation = (event) => {
     const { sourceElement, request } = event.detail.ctx;

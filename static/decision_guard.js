@@ -51,6 +51,12 @@ window.decisionGuard = (() => {
   };
 
   const isSending = () => Boolean(sending?.isConnected);
+  // The first button of a form, which the Enter key presses, sends nothing (ignore_enter in templates/macros/forms.html).
+  document.addEventListener("submit", (event) => {
+    if (event.submitter?.formMethod !== "dialog" || event.target.closest("dialog")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, true);
   document.addEventListener("submit", (event) => {
     if (!event.submitter?.dataset.decides) return;
     const key = keyOf(event.submitter);

@@ -37,6 +37,8 @@ WITHOUT_SUGGESTIONS = {
 """Templates with long text boxes that suggest no people and tasks, and why."""
 LONG_BOX = re.compile(r"forms\.(area|lines)\(|<textarea")
 SUGGESTION = re.compile(r"data[-_]suggest")
+PICKED_FOR = re.compile(r'form="([\w-]+)" data-pick')
+FIRST_CONTROL = re.compile(r"<button|<input|</form>|forms\.(?!shown)\w+")
 
 
 class Thing(BaseModel):
@@ -46,6 +48,17 @@ class Thing(BaseModel):
     day: Annotated[date | None, BlankToNone] = None
     on: forms.Switch = False
     parts: list[str] = []
+
+
+def test_enter_on_the_checkbox_of_a_row_changes_no_rows() -> None:
+    texts = [file.read_text() for file in TEMPLATES.rglob("*.html")]
+    ids = {id for text in texts for id in PICKED_FOR.findall(text)}
+    assert len(ids) >= 4
+    starts = re.compile(rf'<form [^>]*\bid="(?:{"|".join(ids)})"')
+    forms_of_rows = [text[found.end() :] for text in texts for found in starts.finditer(text)]
+    first = [found[0] for text in forms_of_rows if (found := FIRST_CONTROL.search(text))]
+    assert set(first) == {"forms.ignore_enter"}
+    assert len(first) > len(ids)  # the boards and the approvals use the same id
 
 
 def test_submitted_values_are_converted() -> None:
