@@ -45,26 +45,38 @@
   new MutationObserver(startNew).observe(box, { childList: true });
   startNew();
   box.addEventListener("click", (event) => { if (event.target.closest("[data-dismiss]")) event.target.closest("[data-toast]").remove(); });
-  // A toast with an undo button disappears after the response. Until then it cannot be used again.
+  // A toast with an undo button disappears after the response, unless it may succeed later, for example after the user has
+  // signed in again. Until then it cannot be used again.
+  const mayRepeat = (status) => !status || status === 401 || status === 429 || status >= 500;
   const setEnabled = (form, enabled) => { for (const button of form.querySelectorAll("[data-undo]")) button.disabled = !enabled; };
   document.addEventListener("submit", (event) => { if (event.target.hasAttribute("data-htmx-powered")) setEnabled(event.target, false); });
   document.addEventListener("htmx:finally:request", (event) => {
     const form = event.detail.ctx.sourceElement, toast = form.closest?.("[data-toast]");
     if (!toast) return;
-    if (event.detail.ctx.response) toast.remove();
-    else setEnabled(form, true);
+    if (mayRepeat(event.detail.ctx.response?.status)) setEnabled(form, true);
+    else toast.remove();
   });
 
   const showError = (words) => {
+    const shown = [...box.querySelectorAll("[data-toast] > span")].find((text) => text.textContent === words);
+    shown?.parentElement.remove();
     const toast = document.getElementById("error-toast").content.cloneNode(true);
     toast.querySelector("span").textContent = words;
     box.append(toast);
   };
-  // A failed change is not repeated automatically, because it may no longer be correct.
-  document.addEventListener("htmx:error", (event) => {
-    const context = event.detail.ctx;
-    if (!context || context.response) return;
-    if (context.request.method !== "GET") showError(getText("not_sent"));
-    else if (context.opensItem) showError(getText("not_loaded"));
+  // A failed change is not repeated automatically, because it may no longer be correct. Parts that reload themselves fail
+  // without a message: the banner of the live connection says that the page is outdated.
+  const showUnanswered = ({ request, sourceElement, target }) => {
+    if (request.method !== "GET") showError(getText("not_sent"));
+    else if (sourceElement !== target) showError(getText("not_loaded"));
+  };
+  document.addEventListener("htmx:error", ({ detail: { ctx } }) => { if (ctx && !ctx.response) showUnanswered(ctx); });
+  // An error without our header is the page of a proxy, which replaces nothing: our server has not answered.
+  document.addEventListener("htmx:before:response", (event) => {
+    const { ctx } = event.detail;
+    if (ctx.response.status < 400 || ctx.response.headers.has("X-Request-Id")) return;
+    event.preventDefault();
+    ctx.response = undefined;
+    showUnanswered(ctx);
   });
 })();

@@ -109,6 +109,31 @@ async def test_a_page_reports_a_killed_server_and_catches_up(site: LiveSite) -> 
     await page.context.close()
 
 
+async def test_without_an_answer_of_the_server_nothing_is_replaced(site: LiveSite) -> None:
+    board = site.create_board(name="Behind a proxy")
+    task = site.create_task(board, "Paint the door")
+    body = "<html><head><title>502</title></head><body><h1>Bad Gateway</h1></body></html>"
+
+    async def answer_as_a_proxy(route: Route) -> None:
+        await route.fulfill(status=502, content_type="text/html", body=body)
+
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        link, error = page.locator(f"#task-{task['id']} h3 a"), page.get_by_role("alert")
+        await page.route("**/tasks/**", answer_as_a_proxy)
+        await link.focus()
+        await page.keyboard.press("Shift+ArrowRight")
+        await expect(error).to_contain_text("Not sent: the server does not answer.")
+        await link.click()
+        await expect(error.last).to_contain_text("Not loaded. Try again.")
+        await expect(page.locator("#drawer")).to_be_hidden()
+        await expect(page.get_by_text("Bad Gateway")).to_have_count(0)
+        await page.unroute("**/tasks/**")
+        await page.route("**/tasks/**", lambda route: route.abort())
+        await link.click()
+        await expect(error).to_have_count(2)  # the same message once
+        await expect(page.locator(f"[data-status=inbox] #task-{task['id']}")).to_be_visible()
+
+
 async def test_pages_catch_up_after_a_database_restart(site: LiveSite) -> None:
     board = site.create_board(name="Database")
     page = await site.new_tab()
