@@ -1,8 +1,9 @@
 """The list of boards and the rules of a board in a browser."""
 
+import asyncio
 import re
 
-from playwright.async_api import expect
+from playwright.async_api import Response, Route, expect
 
 from tests.support.live_site import LiveSite
 
@@ -37,3 +38,31 @@ async def test_a_rule_of_a_board_is_saved_when_it_is_switched(site: LiveSite) ->
     names = [name for name in board if name.startswith(("require_", "block_", "comment_", "only_"))]
     assert len(names) >= 4
     assert all(found[name] != board[name] for name in names), names
+
+
+async def test_a_rule_that_is_switched_on_and_off_at_once_is_off(site: LiveSite) -> None:
+    board = site.create_board("Drydock")
+    sent, may_continue = list[Route](), asyncio.Event()
+
+    async def hold_the_first(route: Route) -> None:
+        sent.append(route)
+        if len(sent) == 1:
+            await may_continue.wait()
+        await route.continue_()
+
+    def is_last(response: Response) -> bool:
+        return len(sent) > 1 and response.request == sent[-1].request
+
+    async with site.open_page(f"/boards/{board['id']}/settings") as page:
+        await page.route("**/settings", hold_the_first)
+        rules = page.locator("#rules input[role=switch]")
+        states = [await rule.is_checked() for rule in await rules.all()]
+        for rule in (rules.nth(0), rules.nth(0), rules.nth(1)):
+            await rule.click()
+        async with page.expect_response(is_last):
+            may_continue.set()
+        expected = [states[0], not states[1], *states[2:]]
+        assert [await rule.is_checked() for rule in await rules.all()] == expected
+        await page.reload()
+        assert [await rule.is_checked() for rule in await rules.all()] == expected
+

@@ -45,6 +45,7 @@ SCRIPTS = (
     "pinned_boards.js",
     "card_menu.js",
     "busy_button.js",
+    "autosave.js",
     "copy.js",
     "cut_texts.js",
     "decision_guard.js",
