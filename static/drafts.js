@@ -22,7 +22,7 @@
   document.addEventListener("htmx:after:request", (event) => {
     const { sourceElement, response, request } = event.detail.ctx;
     const form = sourceElement.closest?.("form");
-    if (form && request.method !== "GET" && response.status < 400) for (const area of areas(form)) discard(area.dataset.draft);
+    if (form && request.method !== "GET" && response.status < 400) areas(form).forEach(store); // it was emptied (form_reset.js)
   });
   document.addEventListener("htmx:after:swap", restore);
   restore();

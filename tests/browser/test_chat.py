@@ -2,7 +2,7 @@
 
 import asyncio
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.support.full_site import THEMES
 from tests.support.live_site import LiveSite
@@ -50,6 +50,31 @@ async def test_chat_messages_of_users_and_agents_appear_at_once(site: LiveSite, 
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
         assert not await overflows_horizontally(page)
+
+
+async def test_text_that_is_typed_while_a_message_is_sent_is_kept(site: LiveSite) -> None:
+    board = site.create_board("Quay")
+    sent, may_continue = list[str](), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        if route.request.method == "POST":
+            sent.append(route.request.method)
+            await may_continue.wait()
+        await route.continue_()
+
+    async with site.open_page(f"/boards/{board['id']}/chat") as page:
+        box = page.get_by_label("Message")
+        await page.route("**/chat", hold)
+        await box.fill("Ahoy")
+        await box.press("Enter")
+        await box.press_sequentially(" and more")
+        await box.press("Enter")  # not before the response
+        may_continue.set()
+        await expect(page.get_by_role("log")).to_contain_text("Ahoy")
+        await expect(box).to_have_value("and more")
+        assert sent == ["POST"]
+        await page.reload()
+        await expect(box).to_have_value("and more")
 
 
 async def test_a_message_highlights_the_chat_link_of_the_board(site: LiveSite) -> None:
