@@ -5,7 +5,7 @@
 (() => {
   const GO = { a: "approvals", i: "notifications", d: "dashboard", b: "boards", n: "agents", v: "activity", s: "settings", t: "my-tasks" };
   const CHORD = 900; // ms between G and the second key
-  const FIELDS = "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], dialog[open] *";
+  const FIELDS = "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]";
   let prefixAt = 0;
   const stored = () => { try { return localStorage.getItem("keys"); } catch { return null; } };
   const visible = (element) => element.checkVisibility({ visibilityProperty: true });
@@ -54,7 +54,7 @@
       return;
     }
     if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey) return;
-    if (stored() === "off" || event.target.closest?.(FIELDS)) return;
+    if (stored() === "off" || event.target.closest?.(FIELDS) || document.querySelector("dialog:modal")) return;
     if (event.repeat && !/^[jk]$/i.test(event.key)) return; // a held key only moves
     if (handleKey(event)) event.preventDefault();
   });

@@ -66,3 +66,15 @@ async def test_a_rule_that_is_switched_on_and_off_at_once_is_off(site: LiveSite)
         await page.reload()
         assert [await rule.is_checked() for rule in await rules.all()] == expected
 
+
+async def test_keys_do_nothing_behind_a_dialog(site: LiveSite) -> None:
+    board = site.create_board("Behind")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await page.keyboard.press("?")
+        dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
+        await dialog.get_by_role("heading", name="All pages").click()  # takes the focus away
+        await page.keyboard.press("n")
+        assert await page.locator("dialog[open]").count() == 1
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("n")
+        await expect(page.get_by_role("dialog", name="New task on Behind")).to_be_visible()
