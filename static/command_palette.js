@@ -88,7 +88,6 @@
 
   input.addEventListener("input", update);
   input.addEventListener("keydown", (event) => {
-    if (event.isComposing) return;
     const options = shown(), step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) {
       isChosen = options.length > 0;

@@ -163,7 +163,7 @@
   };
   // On the window, so that it is before what submits a form with Enter, or closes a menu with Escape.
   addEventListener("keydown", (event) => {
-    if (!opener || event.target !== input || event.isComposing || !handleKey(event)) return;
+    if (!opener || event.target !== input || !handleKey(event)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
   }, true);

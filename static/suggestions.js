@@ -101,7 +101,7 @@
   const suggests = (element) => element.matches?.("[data-suggest]");
   // On the window, so that it is before what sends a form with Enter or closes a menu with Escape.
   addEventListener("keydown", (event) => {
-    if (!isOpen() || event.target !== box || event.isComposing || !handleKey(event)) return;
+    if (!isOpen() || event.target !== box || !handleKey(event)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
   }, true);

@@ -77,6 +77,26 @@ async def test_text_that_is_typed_while_a_message_is_sent_is_kept(site: LiveSite
         await expect(box).to_have_value("and more")
 
 
+async def test_keys_of_an_input_method_send_and_close_nothing(site: LiveSite) -> None:
+    board = site.create_board("Quay")
+    task = site.create_task(board, "Load the ship")
+    press = """(field, options) => field.dispatchEvent(
+        new KeyboardEvent("keydown", { ...options, bubbles: true, cancelable: true }))"""
+    async with site.open_page(f"/boards/{board['id']}/chat") as page:
+        box = page.get_by_label("Message")
+        await box.fill("ni")
+        await box.evaluate(press, {"key": "Enter", "keyCode": 229})  # as in Safari
+        await box.press_sequentially("hao")
+        await box.press("Enter")
+        await expect(page.get_by_role("log").locator(".bubble")).to_have_text(["nihao"])
+        await page.goto(f"/boards/{board['id']}/tasks/{task['id']}")
+        await page.locator("#edit-title > summary").click()
+        await page.locator("#task-title").fill("ni")
+        await page.locator("#task-title").evaluate(press, {"key": "Escape", "isComposing": True})
+        await expect(page.locator("#task-title")).to_have_value("ni")
+        await expect(page.locator("#task-title")).to_be_visible()
+
+
 async def test_a_message_highlights_the_chat_link_of_the_board(site: LiveSite) -> None:
     board = site.create_board("Quay")
     agent = site.create_agent(board)

@@ -34,6 +34,7 @@ BUNDLE = "app.js"  # its path in /static; there is no such file
 
 SCRIPTS = (
     "texts.js",
+    "input_method.js",
     "vendor/htmx-4.0.1.min.js",
     "vendor/Sortable-1.15.7.min.js",
     "live.js",
