@@ -8,6 +8,10 @@
   if (!menu?.showPopover) return;
   const cardOf = (element) => element?.closest("[data-task]");
   const trigger = (card, detail) => card.dispatchEvent(new CustomEvent("card:move", { bubbles: true, detail }));
+  // The day of a time, like 2026-12-24, in the reader's time zone; if the browser does not know it, in its own.
+  const dayOf = (time) => {
+    try { return time.toLocaleDateString("sv", { timeZone: menu.dataset.timeZone }); } catch { return time.toLocaleDateString("sv"); }
+  };
   const neighbour = (card, place) => (place === "before" ? card.previousElementSibling : card.nextElementSibling)?.dataset.task;
 
   // It is in the top layer, so that a column that scrolls does not cut it off.
@@ -25,7 +29,7 @@
     for (const each of menu.querySelectorAll("details")) each.open = false;
     menu.querySelector("[data-select-card]").hidden = !card.querySelector("[data-pick]");
     const due = card.querySelector(".due time")?.dateTime;
-    menu.elements.due_at.value = due ? new Date(due).toLocaleDateString("sv") : ""; // a date like 2026-12-24
+    menu.elements.due_at.value = due ? dayOf(new Date(due)) : "";
     menu.querySelector("[data-copy-card]").dataset.copy = new URL(card.querySelector("a[href]").pathname, location.href).href;
   };
   // On a phone the menu covers most of the page: a tap beside it only closes it, and does not use what is there.

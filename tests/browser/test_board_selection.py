@@ -138,6 +138,18 @@ async def test_the_menu_of_a_card_changes_its_task(site: LiveSite) -> None:
     assert changed["due_at"].startswith("2030-05-0")
 
 
+async def test_the_menu_of_a_card_has_the_due_date_of_its_label(site: LiveSite) -> None:
+    board = site.create_board("Elsewhere")
+    async with site.open_page(f"/boards/{board['id']}"):  # saves the time zone of the owner
+        task = site.create_task(board, "Due", due_at="2030-05-06T23:59:00Z")
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+        async with site.open_page(f"/boards/{board['id']}", timezone_id=zone) as page:
+            await expect(card_of(page, task).locator(".due")).to_contain_text("6 May 2030")
+            await card_of(page, task).locator("h3 a").focus()
+            await page.keyboard.press("m")
+            await expect(page.locator("#card-menu-due")).to_have_value("2030-05-06")
+
+
 async def test_a_phone_selects_cards_by_their_menu(site: LiveSite) -> None:
     board = site.create_board("Selected on a phone")
     made = [site.create_task(board, title) for title in ("One", "Two")]
