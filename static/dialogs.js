@@ -2,6 +2,8 @@
 // [data-close="id"] and a click outside close it. <details class="drop"> closes when something else is clicked,
 // except a field of the same form, and the tools of a row.
 (() => {
+  let pressed; // where the pointer was pressed: a text that is selected beyond the edge of its dialog does not close it
+  document.addEventListener("pointerdown", ({ target }) => { pressed = target; }, true);
   const open = (id) => {
     const dialog = document.getElementById(id);
     if (dialog && !dialog.open) dialog.showModal();
@@ -12,7 +14,7 @@
     if (opener && !event.ctrlKey && !event.metaKey && open(opener.dataset.open)) event.preventDefault();
     const closer = event.target.closest("[data-close]");
     if (closer) (document.getElementById(closer.dataset.close) ?? closer.closest("dialog"))?.close();
-    if (event.target.localName === "dialog") event.target.close();
+    if (event.target.localName === "dialog" && event.target === pressed) event.target.close();
     for (const menu of document.querySelectorAll("details.drop[open]")) {
       const isInside = menu.contains(event.target) || (event.target.closest("input, .chip") && menu.closest("form")?.contains(event.target));
       if (!isInside || event.target.closest(".menu :is(a, button):not(.nav__tools *)")) menu.open = false;

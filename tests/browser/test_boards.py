@@ -78,3 +78,19 @@ async def test_keys_do_nothing_behind_a_dialog(site: LiveSite) -> None:
         await page.keyboard.press("Escape")
         await page.keyboard.press("n")
         await expect(page.get_by_role("dialog", name="New task on Behind")).to_be_visible()
+
+
+async def test_text_that_is_selected_beyond_a_dialog_does_not_close_it(site: LiveSite) -> None:
+    board = site.create_board("Selected text")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await page.keyboard.press("n")
+        dialog = page.get_by_role("dialog", name="New task on Selected text")
+        title = dialog.get_by_label("Title")
+        await title.fill("Half written")
+        await title.hover()
+        await page.mouse.down()
+        await page.mouse.move(5, 5)
+        await page.mouse.up()
+        await expect(dialog).to_be_visible()
+        await page.mouse.click(5, 5)
+        await expect(dialog).to_be_hidden()
