@@ -13,6 +13,7 @@
     if (seconds < MINUTE) return getText("any_moment");
     return getText("in", { time: seconds < 2 * DAY ? format(seconds, seconds < HOUR ? "min" : "h") : format(seconds + DAY / 2, "d") });
   };
+  let day = new Date().toDateString();
   const update = () => {
     for (const time of document.querySelectorAll("time[data-age]")) {
       const seconds = Math.floor((Date.now() - Date.parse(time.dateTime)) / 1000);
@@ -22,6 +23,13 @@
     }
     for (const time of document.querySelectorAll("time[data-left]")) time.textContent = formatTimeLeft(Math.floor((Date.parse(time.dateTime) - Date.now()) / 1000));
   };
-  setInterval(update, MINUTE * 1000);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) update(); });
+  // What is due today, or overdue, is so only on this day: on another one all parts are loaded again.
+  const checkDay = () => {
+    const today = new Date().toDateString();
+    if (document.hidden || today === day) return;
+    day = today;
+    htmx.trigger(document.body, "reset");
+  };
+  setInterval(() => { update(); checkDay(); }, MINUTE * 1000);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) { update(); checkDay(); } });
 })();

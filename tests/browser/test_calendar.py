@@ -1,5 +1,7 @@
 """The calendar of a board in a browser."""
 
+from datetime import UTC, datetime, timedelta
+
 from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
@@ -48,3 +50,11 @@ async def test_the_calendar_is_a_list_of_days_on_a_phone(site: LiveSite) -> None
     async with site.open_page(path, viewport=PHONE) as page:
         assert await list_axe_violations(page) == []
         assert not await overflows_horizontally(page)
+
+
+async def test_a_page_that_is_open_on_the_next_day_loads_its_parts_again(site: LiveSite) -> None:
+    board = site.create_board("Overnight")
+    async with site.open_page(f"/boards/{board['id']}", has_own_context=True) as page:
+        await page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=1))
+        async with page.expect_request("**/columns"):
+            await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
