@@ -12,6 +12,7 @@ window.pageHistory = (() => {
   let shown = here(); // the address of what the page shows; the location changes before the page does
   let unfinished; // a view whose items are not all loaded
   let isHidden = false; // the page is hidden because another one is being loaded
+  let isReopening = false; // the board is shown, and its drawer is loaded again
   let hasScrolled = false; // if nothing has, reading positions would only force a layout while the next page loads
   const hide = () => { isHidden = true; document.documentElement.hidden = true; };
 
@@ -29,7 +30,7 @@ window.pageHistory = (() => {
   const focusedItem = () => document.activeElement?.closest("[data-item][id]");
 
   const save = () => {
-    if (isHidden || boardDrawer.isOpening()) return; // or the board has made room for the drawer already
+    if (isHidden || isReopening || boardDrawer.isOpening()) return; // or the board has made room for the drawer already
     const scrollers = hasScrolled ? listScrollers().filter(({ scrollTop, scrollLeft }) => scrollTop || scrollLeft) : [];
     const scrolls = scrollers.map((scroller) => {
       const item = scroller.scrollTop ? itemAt(scroller) : undefined;
@@ -77,10 +78,16 @@ window.pageHistory = (() => {
     const view = new Map(read("views")).get(reopened ?? here());
     if (!view) return;
     if (reopened && boardDrawer.exists()) {
+      const board = here();
       history.replaceState({ htmx: true }, "", reopened);
-      shown = reopened;
+      isReopening = true;
       restoreSoon(view);
-      boardDrawer.open(reopened).then(() => restoreSoon(view)); // the drawer changes the width of the columns
+      boardDrawer.open(reopened).then(() => {
+        isReopening = false;
+        if (!boardDrawer.closedAddress()) history.replaceState({ htmx: true }, "", board); // the task could not be loaded
+        shown = here();
+        restoreSoon(view); // the drawer changes the width of the columns
+      });
     } else if (type !== "back_forward" && type !== "reload") return;
     else if (view.board && !boardDrawer.exists() && (type === "back_forward" || !fillsScreen.matches)) reopen(view.board);
     else restoreSoon(view);

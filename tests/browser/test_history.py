@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, ViewportSize, expect
+from playwright.async_api import Locator, Page, Route, ViewportSize, expect
 
 from tests.browser.test_sign_out import caching_tab, sign_in
 from tests.support.live_site import LiveSite, headline
@@ -150,6 +150,35 @@ async def test_a_reload_shows_the_filtered_board_and_the_drawer_again(
         await page.reload()
         await expect(page.get_by_role("heading", level=1)).to_have_text(title)
         await expect(page.locator("#drawer")).to_have_count(0)
+
+
+async def test_a_second_reload_before_the_drawer_is_open_keeps_the_board(
+    site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]]
+) -> None:
+    async def hold(route: Route) -> None:
+        if route.request.resource_type == "document":
+            await route.continue_()
+
+    async def cut(route: Route) -> None:
+        is_page = route.request.resource_type == "document"
+        await (route.continue_() if is_page else route.abort())
+
+    async with site.open_page(f"/boards/{board['id']}", viewport=LOW) as page:
+        link, heading = link_of(page, tasks[3]), page.locator("#drawer h2").first
+        await link.click()
+        await expect(heading).to_be_visible()
+        await page.route("**/tasks/**", hold)
+        await page.reload()
+        await expect(page.locator("#drawer[aria-busy=true]")).to_be_attached()
+        await page.unroute("**/tasks/**")
+        await page.reload()
+        await expect(heading).to_have_text(tasks[3]["title"].strip())
+        await expect(link).to_be_visible()
+        await page.route("**/tasks/**", cut)
+        await page.reload()  # a board without the task has its own address
+        await expect(page.get_by_text("Not loaded. Try again.")).to_be_visible()
+        await expect(page).to_have_url(re.compile(rf"/boards/{board['id']}$"))
+        await expect(link).to_be_visible()
 
 
 async def check_return_to_drawer(page: Page, task: dict[str, Any]) -> None:
