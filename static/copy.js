@@ -1,26 +1,29 @@
 // Copy buttons: [data-copy="text"], or [data-copy] with [data-copy-from="id of an element"].
 (() => {
-  const write = async (text) => {
+  const write = async (text, button) => {
     if (navigator.clipboard && isSecureContext) return navigator.clipboard.writeText(text);
-    const area = document.createElement("textarea");
+    const area = document.createElement("textarea"), focused = document.activeElement;
     area.value = text;
-    document.body.append(area);
+    (button.closest("dialog") ?? document.body).append(area); // nothing outside of an open dialog can be selected
     area.select();
     document.execCommand("copy");
     area.remove();
+    focused.focus({ preventScroll: true });
   };
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button) return;
     const from = document.getElementById(button.dataset.copyFrom ?? "");
-    await write(from ? from.textContent : button.dataset.copy || location.href);
-    const words = button.querySelector("span");
-    const label = words ? words.textContent : button.getAttribute("aria-label");
-    const setLabel = (text) => { if (words) words.textContent = text; else button.setAttribute("aria-label", text); };
-    const copied = getText("copied");
-    if (label === copied) return;
-    setLabel(copied);
+    await write(from ? from.textContent : button.dataset.copy || location.href, button);
+    const words = button.querySelector("span"), copied = getText("copied");
+    const labels = { text: words?.textContent, name: button.getAttribute("aria-label") };
+    const setLabels = ({ text, name }) => {
+      if (words) words.textContent = text;
+      if (labels.name) button.setAttribute("aria-label", name);
+    };
+    if (Object.values(labels).includes(copied)) return;
+    setLabels({ text: copied, name: copied });
     document.getElementById("announce").textContent = copied;
-    setTimeout(() => setLabel(label), 2000);
+    setTimeout(() => setLabels(labels), 2000);
   });
 })();
