@@ -57,17 +57,19 @@
     document.dispatchEvent(new Event("part:released"));
   };
 
+  const sortables = new Set(); // Sortable knows the lists of removed columns until it is told
   const initialize = () => {
+    for (const one of sortables) if (!one.el.isConnected) { one.destroy(); sortables.delete(one); }
     for (const list of document.querySelectorAll("[data-board] [data-column]")) {
       const sort = Boolean(list.closest("[data-order=manual]")), existing = Sortable.get(list);
       existing?.option("sort", sort);
-      if (!existing) new Sortable(list, {
+      if (!existing) sortables.add(new Sortable(list, {
         group: "board", sort, draggable: ".card",
         filter: ".card:not([data-movable]), form, details, button, input, select", preventOnFilter: false,
         delay: 200, delayOnTouchOnly: true, touchStartThreshold: 6, emptyInsertThreshold: 24, invertSwap: true, ...AUTOSCROLL,
         animation: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 160,
         onStart: start, onEnd: drop,
-      });
+      }));
     }
   };
   if (!window.Sortable) return;

@@ -96,3 +96,13 @@ async def test_rows_of_the_list_that_were_loaded_stay_in_live_changes(
         ids = await rows.evaluate_all("rows => rows.map(row => row.id)")
         assert len({*ids}) == len(titles)
         await expect(page.locator("[data-keep]")).to_have_count(0)
+
+
+async def test_the_list_of_a_removed_column_is_released(
+    site: LiveSite, board: dict[str, Any]
+) -> None:
+    async with site.open_page(f"/boards/{board['id']}?done=1") as page:
+        done = await page.locator("#cards-done-1").element_handle()
+        await page.get_by_role("link", name="Collapse Done").click()
+        await expect(page.locator("#cards-done-1")).to_have_count(0)
+        assert await page.evaluate("list => Boolean(Sortable.get(list))", done) is False
