@@ -18,10 +18,12 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     literal_column,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -55,7 +57,7 @@ from services.agents.rules import (
 )
 
 MAX_INTERVAL_LENGTH = 20  # characters
-MAX_UNCALLED = 200  # agents that have never called, the oldest, whose tasks are looked for
+MAX_UNCALLED = 200  # agents that have never called, and for which tasks wait
 MAX_WAITING_TASKS = 100  # that are counted of one of them
 
 
@@ -320,13 +322,17 @@ def list_missed_first_calls(
 def build_uncalled_query(*, by_board: bool) -> Query[UncalledAgent]:
     """Select agents for which tasks of readable boards wait, and that have never called.
 
-    For all boards or one; the oldest agent comes first. Only the oldest MAX_UNCALLED agents are
-    looked at: no index has those that have never called, because each heartbeat would change it.
+    For all boards or one; the oldest MAX_UNCALLED agents, the oldest first. No index has those that
+    have never called, because each heartbeat would change it.
     """
+    is_open = Task.status != Status.DONE
     oldest = select(Agent.id, Agent.board_id).where(
         Agent.organization_id == bindparam("organization_id", type_=Uuid()),
         Agent.board_id.in_(boards.READABLE_BOARD_IDS),
         uncalled_condition(bindparam("uncalled_since")),
+        exists().where(
+            Task.board_id == Agent.board_id, Task.assigned_agent_id == Agent.id, is_open
+        ),
     )
     if by_board:
         oldest = oldest.where(Agent.board_id == bindparam("board_id"))
@@ -335,11 +341,11 @@ def build_uncalled_query(*, by_board: bool) -> Query[UncalledAgent]:
     waiting = select(Task.id).where(
         Task.board_id == uncalled.c.board_id,
         Task.assigned_agent_id == uncalled.c.id,
-        Task.status != Status.DONE,
+        is_open,
     )
     waiting = waiting.limit(literal_column(str(MAX_WAITING_TASKS + 1))).correlate(uncalled)
     counted = select(func.count().label("tasks")).select_from(waiting.subquery()).lateral("counted")
-    found = uncalled.join(counted, counted.c.tasks > 0)
+    found = uncalled.join(counted, true())
     found = found.join(Agent, Agent.id == uncalled.c.id).join(
         Board, Board.id == uncalled.c.board_id
     )

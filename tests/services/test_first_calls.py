@@ -148,7 +148,13 @@ async def test_waiting_tasks_and_agents_are_looked_for_up_to_a_limit(session, wo
     assert [(one.agent.name, one.has_more_tasks) for one in shown] == [
         (world.worker.name, True),
         (newer[-2].name, False),
+        (newer[-1].name, False),
     ]
+    session.add_all(world.make_task("Write", assignee=agent) for agent in newer[:-2])
+    await session.flush()
+    shown = (await load_waiting_items(session, world.alice_member)).summary.uncalled_agents
+    names = [world.worker.name, *(agent.name for agent in newer[:-1])]
+    assert [one.agent.name for one in shown] == names
 
 
 @pytest.mark.parametrize(
