@@ -195,6 +195,21 @@ async def test_links_of_cards_that_stay_have_the_new_filter(site: LiveSite) -> N
         await expect(page).to_have_url(re.compile(rf"/tasks/{task['id']}$"))
 
 
+async def test_a_link_that_removes_a_filter_unticks_it(site: LiveSite) -> None:
+    board = site.create_board("Filters")
+    for priority in ("low", "high"):
+        site.create_task(board, f"Task {priority}", priority=priority)
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await page.locator("#more-filters summary").click()
+        await page.get_by_label("High", exact=True).check()
+        await expect(page.locator(".card")).to_have_count(1)
+        await page.get_by_role("link", name="Show all").click()
+        await expect(page.locator(".card")).to_have_count(2)
+        await expect(page.locator("#filters [value=high]")).not_to_be_checked()
+        await page.get_by_label("Filter tasks").fill("Task")
+        await expect(page).to_have_url(re.compile(r"\?q=Task$"))
+
+
 async def test_a_filter_that_answers_late_keeps_the_opened_task(site: LiveSite) -> None:
     board = site.create_board("Late filter")
     task = site.create_task(board, "Paint the door")
