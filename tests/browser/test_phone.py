@@ -192,3 +192,14 @@ async def test_the_states_of_the_inbox_are_reached_by_touch_and_by_keys(site: Li
             await expect(page).to_have_url(re.compile(address))
             assert not await overflows_horizontally(page)
             await expect(states.locator("[aria-current=page]")).to_contain_text(name)
+
+
+async def test_the_note_beside_the_buttons_of_a_new_task_is_one_line(site: LiveSite) -> None:
+    board = site.create_board("Narrow dialog")
+    async with site.open_page(
+        f"/boards/{board['id']}", viewport={"width": 360, "height": 740}
+    ) as page:
+        await page.get_by_role("link", name="New task", exact=True).click()
+        note = await page.get_by_text("Goes to Inbox").bounding_box()
+        assert note
+        assert note["width"] > note["height"]
