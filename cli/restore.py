@@ -152,7 +152,10 @@ def _check_file(file: Path, programs: PostgresPrograms) -> None:
         programs.run_program("pg_restore", "--list", str(file))
     except CommandError as error:
         if "unsupported version" in str(error):
-            reason = "was written by a newer PostgreSQL than the one that is to read it"
+            reason = (
+                f"was written by a newer PostgreSQL than {programs.major}, which cannot read it:"
+                " restore it into a newer one"
+            )
         else:
             reason = f"is not a file that {COMMAND} backup has written"
         raise CommandError(f"{file} {reason}.") from error

@@ -117,10 +117,12 @@ async def test_an_invalid_backup_file_changes_nothing(
     with run_postgres(tmp_path / "empty"):
         other = run_cli("backup", str(tmp_path / "of something else"), data=tmp_path / "empty")
     assert other.returncode == 0, other.stderr
-    for name in ("cut", "text", "of something else", "missing"):
+    (tmp_path / "newer").write_bytes(content[:6] + b"\xff" + content[7:])  # the minor version
+    for name in ("cut", "text", "of something else", "missing", "newer"):
         result = run_cli("restore", str(tmp_path / name), "--yes", data=saved_installation.data)
         assert result.returncode == 1, name
         assert result.stderr.count("\n") == 1, (name, result.stderr)
+    assert "restore it into a newer one" in result.stderr
     assert await list_board_names(saved_installation.data) == before
 
 
