@@ -82,6 +82,13 @@ async def test_without_a_free_task_the_examples_contain_a_placeholder(alice, new
     assert "/tasks/TASK_ID" in page
 
 
+async def test_without_a_worker_the_examples_of_a_lead_say_what_to_put_in(alice, new) -> None:
+    made = await alice.post("/boards", data={"name": "Only a lead"})
+    [board_id] = re.findall(r"/boards/([\w-]+)", made.headers["Location"])
+    page = await create_agent(alice, new | {"kind": "lead", "board_id": board_id})
+    assert "put its ID in place of AGENT_ID." in page
+
+
 async def test_worker_examples_move_no_task_if_only_the_lead_may(
     alice, new, world, transaction
 ) -> None:

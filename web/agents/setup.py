@@ -21,6 +21,7 @@ from web.ui.translation import N_, _
 
 TOKEN_VARIABLE = "$AUTH_TOKEN"  # noqa: S105 - a placeholder for a token that cannot be shown
 TASK_PLACEHOLDER = "TASK_ID"
+WORKER_PLACEHOLDER = "AGENT_ID"
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,15 @@ class ExampleContext:
                 "POST", f"{self._board_path}/tasks", {"title": "Look around and report"}
             ),
         )
-        worker_id = str(self.worker.id) if self.worker else "AGENT_ID"
+        worker_id = str(self.worker.id) if self.worker else WORKER_PLACEHOLDER
         assignment = {"status": "in_progress", "assigned_agent_id": worker_id}
+        no_worker = _(
+            "The board has no worker: add one, and put its ID in place of %(placeholder)s.",
+            placeholder=WORKER_PLACEHOLDER,
+        )
         yield CurlExample(
             _("Assign a task to a worker"),
-            "",
+            "" if self.worker else no_worker,
             self._curl_command("PATCH", self._task_path, assignment),
         )
         yield from self._approval_examples()
