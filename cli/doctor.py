@@ -170,7 +170,7 @@ def check_database(settings: Settings, checked: "list[CheckResult]") -> str:
                     notes += await _describe_ending_tokens(connection)
                 finally:
                     await connection.close()
-            name = describe_database(settings.dsn) if settings.dsn else "our own"
+            name = describe_database(settings.dsn) if settings.dsn else "the embedded one"
             return f"{name}, {state}{notes}"
 
     return asyncio.run(check())
