@@ -46,8 +46,8 @@ _DANGEROUS_OPTIONS = (
 )
 """They execute programs, or read and write files elsewhere. All can be abbreviated."""
 _MESSAGE_FILE = re.compile(r"-[a-z]*[Ft](.*)|--(?:file|template)(?:=(.*))?")
-_READS_MORE = re.compile(r"--batch.*|--stdin|--untracked|--no-exclude-standard|--lost-found")
-"""Objects that are named elsewhere, and files that git does not know."""
+_READS_MORE = ("--stdin", "--untracked", "--no-exclude-standard", "--lost-found")
+"""Objects that are named elsewhere, and files that git does not know. All can be abbreviated."""
 _DELETING_OPTION = re.compile(
     r"-[a-zA-Z]*[dD]|--delete|--force|-f|drop|clear|remove|prune|--discard-changes|-C"
 )
@@ -106,7 +106,8 @@ def _read_options(verb: str, rest: Sequence[str], effects: Effects) -> None:
     for at, one in enumerate(rest):
         if verb in ("commit", "tag", "notes") and (found := _MESSAGE_FILE.fullmatch(one)):
             effects.read(found[1] or found[2] or "".join(rest[at + 1 : at + 2]))
-        if _READS_MORE.fullmatch(one):
+        # what --batch prints is named elsewhere
+        if one.startswith("--batch") or any(is_long_option(one, name) for name in _READS_MORE):
             effects.act(ToolAction.READ_SECRET)
         if verb in ("clone", "fetch", "ls-remote") and one.startswith("-u"):
             effects.act(ToolAction.RUN_CODE)
@@ -134,11 +135,19 @@ def _read_verb(verb: str, rest: Sequence[str], operands: Sequence[str], effects:
     elif verb in _DELETES:
         effects.act(ToolAction.DELETE, ToolAction.WRITE_INSIDE)
     elif verb in _WRITES:
-        effects.act(ToolAction.WRITE_INSIDE)
-        if verb != "commit" and any(_DELETING_OPTION.fullmatch(one) for one in rest):
-            effects.act(ToolAction.DELETE)
+        _write(verb, rest, effects)
     else:  # also an alias, which can be any command
         effects.act(ToolAction.RUN)
+
+
+def _write(verb: str, rest: Sequence[str], effects: Effects) -> None:
+    effects.act(ToolAction.WRITE_INSIDE)
+    if verb in ("apply", "am"):  # a patch writes any file
+        effects.act(ToolAction.WRITE_CLIENT_CONFIG)
+    if verb == "init" and any(is_long_option(one, "--bare") for one in rest):
+        effects.act(ToolAction.WRITE_GIT)
+    if verb != "commit" and any(_DELETING_OPTION.fullmatch(one) for one in rest):
+        effects.act(ToolAction.DELETE)
 
 
 def _connect(verb: str, rest: Sequence[str], operands: Sequence[str], effects: Effects) -> None:

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 
 from models import ToolAction
 from services.tool_facts.effects import Effects
-from services.tool_facts.words import SAFE_VARIABLES, SHELL_PROGRAMS, Word, find_name
+from services.tool_facts.words import (
+    NUMBER_VARIABLES,
+    SAFE_VARIABLES,
+    SHELL_PROGRAMS,
+    Word,
+    find_name,
+)
 
 WRAPPERS: Mapping[str, str] = {
     "env": "iu:0v",
@@ -76,8 +82,11 @@ def _find_wrapped(name: str, words: Sequence[Word], effects: Effects) -> InnerCo
     if name == "command" and any(one.shown in ("-v", "-V") for one in words[1:at]):
         return None
     while name == "env" and at < len(words) and "=" in words[at].shown:
-        if words[at].shown.partition("=")[0] not in SAFE_VARIABLES:
+        variable, _, value = words[at].shown.partition("=")
+        if variable not in SAFE_VARIABLES:
             effects.doubt("environment")
+        elif variable in NUMBER_VARIABLES:
+            effects.check_test(value)
         at += 1
     at += name in _TAKES_OPERAND
     inner = [*words[at:]]

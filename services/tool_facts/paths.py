@@ -49,6 +49,9 @@ _PUBLIC_NAMES = re.compile(
     r"|swift|c|h|cc|cpp|hpp|cs|php|vue|svelte|ex|exs|erl|scala|clj|lua|sh|snap|po|svg)"
 )
 
+_GIT_FILES = (".gitconfig", ".gitmodules", ".gitattributes", "head")
+"""A folder with a file HEAD can be a repository, whose configuration git obeys."""
+
 _CLIENT_FOLDERS = (
     *(".claude", ".codex", ".gemini", ".copilot", ".opencode", ".agents"),
     *(".github/copilot", ".github/hooks", ".github/agents", ".github/mcp"),
@@ -110,8 +113,7 @@ def read_path(path: str, base: str | None, project: str | None) -> PathFacts:
         is_inside,
         _is_secret(parts) or text.startswith("/proc/"),
         _is_client_config(parts),
-        ".git" in parts
-        or (bool(parts) and parts[-1] in (".gitconfig", ".gitmodules", ".gitattributes")),
+        ".git" in parts or (bool(parts) and parts[-1] in _GIT_FILES),
     )
 
 

@@ -138,7 +138,7 @@ def read_program(
     """Add what a command does itself, and return it, unless it changes nothing."""
     name = find_name(words[0].shown)
     texts = tuple(one.shown for one in words[1:])
-    if any(one.text is None for one in words[1:]) and name not in _PRINTERS:
+    if any(one.text is None for one in words[1:]) and not _prints_any(name, words[1:]):
         effects.doubt("variable")
     has_files = any(one.is_pattern for one in words[1:])
     if has_files:
@@ -164,6 +164,20 @@ def read_program(
             effects.act(ToolAction.RUN)
         return command
     return _read_unknown(command, effects)
+
+
+_TEXT_FORMAT = re.compile(r"(?:[^%]|%%|%-?\d*(?:\.\d+)?[sbqc])*+")
+
+
+def _prints_any(name: str, words: Sequence[Word]) -> bool:
+    """Return whether a program only prints its words, whatever they are.
+
+    `printf` has an option, and numbers are arithmetic in zsh.
+    """
+    if name != "printf":
+        return name in _PRINTERS
+    format = next((one.text for one in words if one.text != "--"), "")
+    return format is not None and _TEXT_FORMAT.fullmatch(format) is not None
 
 
 def _read_unknown(command: Command, effects: Effects) -> Command:
@@ -208,22 +222,31 @@ def _change_folder(command: Command, effects: Effects) -> Command | None:
 
 
 def _read_nothing(name: str, texts: Sequence[str], effects: Effects) -> None:
-    if name == "printf" and texts[:1] == ("-v",):
+    if name == "printf" and texts and texts[0].startswith("-") and texts[0] != "--":
         effects.doubt("environment")
     if name in ("test", "[") and any(one in ("-v", "-R") for one in texts):
         effects.doubt("variable")
-    if name == "wait" and any(one.startswith("-p") for one in texts):
+    if name == "wait" and any(is_option(one, "p") for one in texts):
         effects.doubt("environment")
     if name in _EVALUATING:
         for one in texts:
             effects.check_test(one)
     if name == "printf" and any(re.search(r"\[.*[$`]", one) for one in texts[1:]):
         effects.doubt("syntax")  # numbers are arithmetic in zsh
-    if name == "date" and any(is_option(one, "s", "--set") for one in texts):
+    if name == "date" and _sets_clock(texts):
         effects.act(ToolAction.RUN)
     for one in texts:
         if name == "date" and is_option(one, "fr", "--file", "--reference"):
             effects.act(ToolAction.READ_OUTSIDE, ToolAction.READ_SECRET)
+
+
+def _sets_clock(texts: Sequence[str]) -> bool:
+    """Return whether `date` has a time as an operand, or in an option that sets the clock."""
+    has_date = any(is_option(one, "d", "--date") for one in texts)  # whose value is only shown
+    return any(
+        is_option(one, "s", "--set") or (re.fullmatch(r"\d{8,12}(\.\d\d)?", one) and not has_date)
+        for one in texts
+    )
 
 
 def _read_settings(_name: str, texts: Sequence[str], effects: Effects) -> None:
@@ -242,10 +265,9 @@ def _read_files(name: str, texts: Sequence[str], effects: Effects) -> None:
     writes = {"file": ("C", "--compile"), "iconv": ("o", "--output"), "base64": ("o", "--output")}
     if name in writes and any(is_option(one, *writes[name]) for one in texts):
         effects.act(ToolAction.RUN)
-    if name == "jq" and (
-        re.search(r"env|\$ENV|import|include|input_file", " ".join(texts))
-        or any(is_option(one, "f", "--from-file") for one in texts)
-    ):
+    if name == "jq" and re.search(r"env|\$ENV|import|include|input_file", " ".join(texts)):
+        effects.act(ToolAction.READ_SECRET)
+    if name in _READS_FILE and any(is_option(one, "f", *_READS_FILE[name]) for one in texts):
         effects.act(ToolAction.READ_SECRET)
     if name in _UNPACKERS and any(re.match("-.", one) for one in texts):
         effects.doubt("option")  # such as one that names a file with names of files, or the output
@@ -253,9 +275,13 @@ def _read_files(name: str, texts: Sequence[str], effects: Effects) -> None:
         effects.read(one)
         if name == "strings" and one.startswith("@"):  # a file with options
             effects.read(one[1:])
-    if name == "diff" and any(is_option(one, "r", "--recursive") for one in texts):
+    if name == "diff":
         _check_recursion(list_operands(texts), effects)
     effects.act(ToolAction.READ)
+
+
+_READS_FILE = {"file": ("--files-from",), "jq": ("--from-file",), "hexdump": ()}
+"""Programs that print or execute what is in a file that an option names."""
 
 
 def _check_recursion(folders: Iterable[str], effects: Effects) -> None:
@@ -274,21 +300,31 @@ def _list_files(_name: str, texts: Sequence[str], effects: Effects) -> None:
 
 def _search(name: str, texts: Sequence[str], effects: Effects) -> None:
     """Read `grep` and programs like it. In whole folders they find secrets too."""
-    executing = ("--search-zip", "--pre", "--hostname-bin", "--pager", "--env", "--ackrc")
-    if name in ("rg", "ag", "ack") and any(is_option(one, "z", *executing) for one in texts):
+    if name in ("rg", "ag", "ack") and any(
+        is_option(one, "z", "--search-zip", "--pre", "--hostname-bin", "--pager", "--env")
+        or (name == "ack" and is_option(one, "", "--output", "--ackrc"))
+        for one in texts
+    ):
         effects.act(ToolAction.RUN_CODE)
     has_pattern = any(is_option(one, "ef", "--regexp", "--file") for one in texts)
     operands = list_operands(texts)
     paths = operands if has_pattern else operands[1:] + list_option_values(texts)
-    is_recursive = name not in ("rg", "ag", "ack") and any(
-        is_option(one, "rRd", "--recursive", "--dereference-recursive", "--directories")
+    is_recursive = name == "ack" or (
+        name not in ("rg", "ag")
+        and any(
+            is_option(one, "rRd", "--recursive", "--dereference-recursive", "--directories")
+            for one in texts
+        )
+    )
+    is_hidden = name in ("rg", "ag") and any(
+        is_option(one, "u.", "--hidden", "--unrestricted") or one.startswith("--no-ig")
         for one in texts
     )
-    is_hidden = name in ("rg", "ag", "ack") and any(
-        is_option(one, "u.", "--hidden", "--no-ignore", "--unrestricted") for one in texts
-    )
+    if name == "ag":
+        all_files = ("--all-types", "--all-text", "--skip-vcs-ignores")
+        is_hidden |= any(is_option(one, "aUt", *all_files) for one in texts)
     if is_recursive and not _list_globs(texts):
-        is_hidden = not paths or any(map(effects.contains_project, paths))
+        _check_recursion(paths or ["."], effects)
     if is_hidden or any(may_match_secret(one, finds_hidden=True) for one in _list_globs(texts)):
         effects.act(ToolAction.READ_SECRET)
     for one in paths:
@@ -389,7 +425,7 @@ def _read_source(name: str, path: str, effects: Effects) -> None:
     """Add what else follows from a path that is copied, moved or linked to."""
     if name in ("mv", "gmv", "ln", "gln"):  # a link can be written through
         effects.write_tree(path)
-    elif re.fullmatch(r"(.*/)?\.{1,2}/?", path):
+    elif re.fullmatch(r"(.*/)?\.{1,2}/*", path):
         effects.doubt("folder")  # all that is in a folder, also hidden files
 
 
@@ -433,7 +469,7 @@ def _parse_sed(texts: Sequence[str]) -> tuple[list[str], list[str], bool]:
         if one in ("-e", "--expression"):
             scripts += texts[at : at + 1]
             at += 1
-        elif re.fullmatch(r"-[nErsuz]*i[^efls]*|--in-place(=.*)?", one):
+        elif re.fullmatch(r"-[nErsuz]*i[^efls/*]*|--in-place(=[^/*]*)?", one):
             writes = True
         elif not one.startswith("-"):
             operands.append(one)
@@ -452,7 +488,9 @@ def _read_awk(_name: str, texts: Sequence[str], effects: Effects) -> None:
     program = operands[0] if operands else ""
     if "-F" in texts:
         is_simple = False
-    if not is_simple or re.search(r"system|getline|close|ENVIRON|ARGV|include|load|[|>@]", program):
+    if not is_simple or re.search(
+        r"system|getline|close|ENVIRON|ARGV|SYMTAB|include|load|[|>@]", program
+    ):
         effects.act(ToolAction.RUN_CODE)
     for one in operands[1:]:
         effects.read(one)

@@ -18,7 +18,7 @@ from services.tool_facts.effects import Effects
 from services.tool_facts.facts import PLAIN_READS, Command
 from services.tool_facts.inner_commands import find_inner_commands
 from services.tool_facts.programs import read_program
-from services.tool_facts.words import SAFE_VARIABLES, Word, list_code_words
+from services.tool_facts.words import NUMBER_VARIABLES, SAFE_VARIABLES, Word, list_code_words
 
 MAX_COMMAND_LENGTH = 10_000  # characters; a longer one is not parsed
 MAX_DEPTH = 25  # levels of nodes and of commands in arguments
@@ -36,6 +36,11 @@ _SAFE_EXPANSIONS = {"?": "0", "#": "0", "$": "1", "RANDOM": "1", "LINENO": "1"}
 _VARIABLE = re.compile(r"\w+|[?#$@*!-]")
 _HARMLESS_VARIABLE = re.compile(r"[a-z_][a-z0-9_]*|[0-9@*-]|OLDPWD|USER|PATH|SHELL|TMPDIR|HOSTNAME")
 """All others can contain passwords and tokens."""
+_LOOP_VARIABLE = re.compile(
+    r"(?!(?:(?:cd|f|module_)?path|prompt\d?|(?:dis_)?(?:aliases|functions)|[gs]aliases|commands|options"
+    r"|dirstack|nameddirs|psvar|histchars)$)[a-z_][a-z0-9_]*|[A-Z]"
+)
+"""All others can have an effect, such as PS4, which a shell executes, and `path` of zsh."""
 _BLOCKS = frozenset(
     (
         *("program", "list", "subshell", "compound_statement", "do_group", "if_statement"),
@@ -200,9 +205,12 @@ class _ShellReader:
         body = node.child_by_field_name("body")
         self._check_separation(node)
         for child in node.children:
-            if child.type in _TOKENS or child.type == "variable_name":
+            if child.type in _TOKENS:
                 continue
-            if body is not None and child.id == body.id:
+            if child.type == "variable_name":
+                if not _LOOP_VARIABLE.fullmatch(self._text(child)):
+                    self._effects.doubt("environment")
+            elif body is not None and child.id == body.id:
                 self._read_statement(child, given, level + 1)
             else:
                 word = self._resolve(child, level)
@@ -239,7 +247,9 @@ class _ShellReader:
         if name is None or name.type != "variable_name" or self._text(name) not in SAFE_VARIABLES:
             self._effects.doubt("environment")
         if value is not None:
-            self._resolve(value, level)
+            word = self._resolve(value, level)
+            if name is not None and self._text(name) in NUMBER_VARIABLES:
+                self._effects.check_test(word.text)
 
     def _read_test(self, node: Node, given: _Input, level: int) -> None:
         """Read `[ … ]`: harmless if it compares only words that are written out."""
@@ -445,6 +455,8 @@ class _ShellReader:
     def _resolve_variable(self, node: Node, level: int) -> Word:
         source = self._text(node)
         name = source.strip("${}")
+        if self._source[node.end_byte : node.end_byte + 1] == b"[":  # arithmetic in zsh
+            self._effects.doubt("variable")
         if source in (f"${name}", f"${{{name}}}") and _VARIABLE.fullmatch(name):
             if name == "HOME":
                 return Word("~", source)

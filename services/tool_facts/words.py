@@ -14,6 +14,7 @@ SAFE_VARIABLES = frozenset(
     )
 )
 """Variables that change the output of programs, and not what they execute."""
+NUMBER_VARIABLES = frozenset(("COLUMNS", "LINES"))  # their values are arithmetic in zsh
 SHELL_PROGRAMS = frozenset(("sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "rbash"))
 
 _CODE_SEPARATORS = re.compile(r"[\s'\"();|&`$=,!:{}+<>\[\]]+")

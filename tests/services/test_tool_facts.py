@@ -27,6 +27,9 @@ READS = (
     *("cat a | sort | uniq -c", "cd src && ls", "echo $HOME; date", "sed -n '1,20p' a.py"),
     *("if [ -f a ]; then cat a; fi", "diff <(cat a) <(cat b)", "/bin/ls", "jq .name package.json"),
     *(f"cd {PROJECT} && git status", "awk '{print $1}' a", "for i in a b; do echo $i; done"),
+    *("for f in *.py; do printf '%-9s|%%\\n' \"$f\"; done", "grep -r foo src/../lib", "zstdcat a"),
+    *("COLUMNS=80 ls", "ag foo", "ack foo src", "git grep foo", "diff a b", "file -b a"),
+    *("date +%s", "date -d 20200102"),
 )
 
 
