@@ -43,6 +43,7 @@ class Effects:
         self.folders: tuple[str, ...] = (cwd,) if cwd else ()
         self.steps_left = MAX_STEPS
         self.nodes_left = MAX_NODES
+        self.has_variables = False  # whether a variable can have a value that is not known
         self.commands: list[Command] = []
         self.doubts: dict[str, None] = {}
         self._all = Part()
@@ -156,6 +157,14 @@ class Effects:
             self.doubt("syntax")
         elif "/" in text:
             self.read(text, is_listed=True)
+
+    def check_number(self, text: str | None) -> None:
+        """Record a doubt about an operand that must be a number.
+
+        It is arithmetic in zsh: a word in it is a variable, whose value is arithmetic again.
+        """
+        if text is None or not re.fullmatch(r"[-+]?[0-9]*", text):
+            self.doubt("variable")
 
     def check_code(self, words: Iterable[str]) -> None:
         """Record that code changes the configuration of a client if one of its words names it."""

@@ -42,7 +42,7 @@ _PLAIN = _names(
     test [
     """
 )
-_EVALUATING = frozenset(("test", "[", "exit", "return", "break", "continue"))
+_WITH_NUMBERS = frozenset(("exit", "return", "break", "continue"))
 _LISTERS = _names(
     """
     ls stat du df realpath readlink dir vdir lsattr getfacl
@@ -174,9 +174,13 @@ def _prints_any(name: str, words: Sequence[Word]) -> bool:
 
     `printf` has an option, and numbers are arithmetic in zsh.
     """
-    if name != "printf":
-        return name in _PRINTERS
-    format = next((one.text for one in words if one.text != "--"), "")
+    texts = [one.text for one in words]
+    return name in _PRINTERS and (name != "printf" or _prints_text(texts))
+
+
+def _prints_text(texts: Sequence[str | None]) -> bool:
+    """Return whether the format of `printf` has no numbers, and is known."""
+    format = next((one for one in texts if one != "--"), "")
     return format is not None and _TEXT_FORMAT.fullmatch(format) is not None
 
 
@@ -222,22 +226,33 @@ def _change_folder(command: Command, effects: Effects) -> Command | None:
 
 
 def _read_nothing(name: str, texts: Sequence[str], effects: Effects) -> None:
-    if name == "printf" and texts and texts[0].startswith("-") and texts[0] != "--":
-        effects.doubt("environment")
     if name in ("test", "[") and any(one in ("-v", "-R") for one in texts):
         effects.doubt("variable")
     if name == "wait" and any(is_option(one, "p") for one in texts):
         effects.doubt("environment")
-    if name in _EVALUATING:
-        for one in texts:
-            effects.check_test(one)
-    if name == "printf" and any(re.search(r"\[.*[$`]", one) for one in texts[1:]):
-        effects.doubt("syntax")  # numbers are arithmetic in zsh
-    if name == "date" and _sets_clock(texts):
-        effects.act(ToolAction.RUN)
     for one in texts:
-        if name == "date" and is_option(one, "fr", "--file", "--reference"):
-            effects.act(ToolAction.READ_OUTSIDE, ToolAction.READ_SECRET)
+        if name in ("test", "["):
+            effects.check_test(one)
+        elif name in _WITH_NUMBERS:
+            effects.check_number(one)
+
+
+def _print_format(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    """Read `printf`, whose numbers are arithmetic in zsh."""
+    if texts and texts[0].startswith("-") and texts[0] != "--":  # as in `printf -vPATH evil`
+        effects.doubt("environment")
+    for one in texts[1:]:
+        if re.search(r"\[.*[$`]", one):
+            effects.doubt("syntax")
+        if effects.has_variables and not _prints_text(texts):
+            effects.check_number(one)
+
+
+def _show_date(_name: str, texts: Sequence[str], effects: Effects) -> None:
+    if _sets_clock(texts):
+        effects.act(ToolAction.RUN)
+    if any(is_option(one, "fr", "--file", "--reference") for one in texts):
+        effects.act(ToolAction.READ_OUTSIDE, ToolAction.READ_SECRET)
 
 
 def _sets_clock(texts: Sequence[str]) -> bool:
@@ -729,7 +744,9 @@ _Reader = Callable[[str, Sequence[str], Effects], None]
 _PROGRAMS: Mapping[str, _Reader] = {
     name: reader
     for reader, names in (
-        (_read_nothing, _PLAIN | _PRINTERS),
+        (_read_nothing, _PLAIN | {"echo"}),
+        (_print_format, {"printf"}),
+        (_show_date, {"date"}),
         (_read_settings, {"set"}),
         (_doubt, _DOUBTFUL),
         (_list_files, _LISTERS),

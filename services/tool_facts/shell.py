@@ -203,6 +203,7 @@ class _ShellReader:
     def _read_loop(self, node: Node, given: _Input, level: int) -> None:
         """Read a loop over words. Where its variable is used, a value is unknown."""
         body = node.child_by_field_name("body")
+        self._effects.has_variables = True
         self._check_separation(node)
         for child in node.children:
             if child.type in _TOKENS:
@@ -248,8 +249,9 @@ class _ShellReader:
             self._effects.doubt("environment")
         if value is not None:
             word = self._resolve(value, level)
+            self._effects.has_variables = True
             if name is not None and self._text(name) in NUMBER_VARIABLES:
-                self._effects.check_test(word.text)
+                self._effects.check_number(word.text)
 
     def _read_test(self, node: Node, given: _Input, level: int) -> None:
         """Read `[ … ]`: harmless if it compares only words that are written out."""

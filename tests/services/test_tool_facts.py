@@ -29,7 +29,7 @@ READS = (
     *(f"cd {PROJECT} && git status", "awk '{print $1}' a", "for i in a b; do echo $i; done"),
     *("for f in *.py; do printf '%-9s|%%\\n' \"$f\"; done", "grep -r foo src/../lib", "zstdcat a"),
     *("COLUMNS=80 ls", "ag foo", "ack foo src", "git grep foo", "diff a b", "file -b a"),
-    *("date +%s", "date -d 20200102"),
+    *("date +%s", "date -d 20200102", "printf '%s %d\\n' a 3", "cat a || exit 1"),
 )
 
 
