@@ -21,6 +21,7 @@ MAX_PATHS = 100
 MAX_STEPS = 40  # of the parser: about 20 ms
 MAX_NODES = 2_000  # of its trees
 UNKNOWN_HOST = "?"
+NUMBER = r"[-+]?[0-9]*"
 
 
 @dataclass
@@ -43,7 +44,8 @@ class Effects:
         self.folders: tuple[str, ...] = (cwd,) if cwd else ()
         self.steps_left = MAX_STEPS
         self.nodes_left = MAX_NODES
-        self.has_variables = False  # whether a variable can have a value that is not known
+        self.has_variables = False  # whether the call gives values to variables
+        self.has_names_as_numbers = False  # whether a number can be the name of a variable
         self.commands: list[Command] = []
         self.doubts: dict[str, None] = {}
         self._all = Part()
@@ -53,6 +55,8 @@ class Effects:
 
     def build_facts(self, client: CodingClient, tool: str) -> ToolFacts:
         """Return the facts about the call."""
+        if self.has_variables and self.has_names_as_numbers:
+            self.doubt("variable")
         return ToolFacts(
             client=client,
             tool=tool,
@@ -163,7 +167,7 @@ class Effects:
 
         It is arithmetic in zsh: a word in it is a variable, whose value is arithmetic again.
         """
-        if text is None or not re.fullmatch(r"[-+]?[0-9]*", text):
+        if text is None or not re.fullmatch(NUMBER, text):
             self.doubt("variable")
 
     def check_code(self, words: Iterable[str]) -> None:

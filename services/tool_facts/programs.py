@@ -8,7 +8,7 @@ from itertools import pairwise, takewhile
 from urllib.parse import urlsplit
 
 from models import CodingClient, ToolAction
-from services.tool_facts.effects import Effects
+from services.tool_facts.effects import NUMBER, Effects
 from services.tool_facts.facts import Command
 from services.tool_facts.git import read_git
 from services.tool_facts.inner_commands import WRAPPERS
@@ -244,8 +244,8 @@ def _print_format(_name: str, texts: Sequence[str], effects: Effects) -> None:
     for one in texts[1:]:
         if re.search(r"\[.*[$`]", one):
             effects.doubt("syntax")
-        if effects.has_variables and not _prints_text(texts):
-            effects.check_number(one)
+        if not _prints_text(texts) and not re.fullmatch(NUMBER, one):
+            effects.has_names_as_numbers = True
 
 
 def _show_date(_name: str, texts: Sequence[str], effects: Effects) -> None:

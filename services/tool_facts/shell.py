@@ -41,6 +41,8 @@ _LOOP_VARIABLE = re.compile(
     r"|dirstack|nameddirs|psvar|histchars)$)[a-z_][a-z0-9_]*|[A-Z]"
 )
 """All others can have an effect, such as PS4, which a shell executes, and `path` of zsh."""
+_SUBSCRIPT = re.compile(r"(?<!\\)(?:\\\\)*\$[#=+^~]*\w*\[")
+"""An index of a variable, also in quotes: arithmetic in zsh."""
 _BLOCKS = frozenset(
     (
         *("program", "list", "subshell", "compound_statement", "do_group", "if_statement"),
@@ -351,19 +353,29 @@ class _ShellReader:
         if (
             found is None
             or end is None
-            or self._text(end).strip("\t\n") != found[2]
+            or self._find_end_line(end, has_tabs="<<-" in parts) != found[2]
             or any(line.strip() == found[2] for line in text.split("\n"))
         ):
             self._effects.doubt("syntax")
         elif not found[1] and re.search(r"[$`\\]", text):
-            self._read_expansions(body, level)
-            if re.search(r"\$\(|\$\{|`", text):
-                self._effects.doubt("variable")
+            self._read_expansions(body, text, level)
             return _Input(is_piped=True)
         return _Input(text=text)
 
-    def _read_expansions(self, body: Node | None, level: int) -> None:
+    def _find_end_line(self, end: Node, *, has_tabs: bool) -> str:
+        """Return the whole line of the end of a here-document, which the grammar may split."""
+        word = self._text(end)
+        start = end.start_byte + len(word) - len(word.lstrip("\n"))
+        before, after = self._source[:start], self._source[start:]
+        line = (before.rpartition(b"\n")[2] + after.partition(b"\n")[0]).decode(errors="replace")
+        return line.lstrip("\t") if has_tabs else line
+
+    def _read_expansions(self, body: Node | None, text: str, level: int) -> None:
         """Read the commands and the variables in a here-document."""
+        if re.search(r"\\(\n|$)", text):  # joined with the next line, maybe to the end
+            self._effects.doubt("syntax")
+        if re.search(r"\$\(|\$\{|`", text) or _SUBSCRIPT.search(text):
+            self._effects.doubt("variable")
         if body is not None:
             self._read_substitutions(body, level)
         for child in body.named_children if body is not None else ():
@@ -403,6 +415,8 @@ class _ShellReader:
             return resolvers[node.type](node, level)
         if re.fullmatch(r"\$\(\([\d\s+*/%-]*\)\)", source):
             return Word("1", source)
+        if node.type == "arithmetic_expansion":  # the values of variables are arithmetic too
+            self._effects.doubt("variable")
         self._read_substitutions(node, level)
         return Word(None, source)
 
@@ -437,6 +451,8 @@ class _ShellReader:
 
     def _resolve_string(self, node: Node, level: int) -> Word:
         source = self._text(node)
+        if _SUBSCRIPT.search(source):
+            self._effects.doubt("variable")
         parts: list[Word] = []
         at = node.start_byte + 1
         for child in node.children:

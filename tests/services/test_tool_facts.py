@@ -30,6 +30,7 @@ READS = (
     *("for f in *.py; do printf '%-9s|%%\\n' \"$f\"; done", "grep -r foo src/../lib", "zstdcat a"),
     *("COLUMNS=80 ls", "ag foo", "ack foo src", "git grep foo", "diff a b", "file -b a"),
     *("date +%s", "date -d 20200102", "printf '%s %d\\n' a 3", "cat a || exit 1"),
+    *("cat <<EOF\nx\nEOF", "cat <<-EOF\n\tx\n\tEOF\nls", "cat <<'E' | head\n$(x)\nE\n"),
 )
 
 
