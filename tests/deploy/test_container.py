@@ -176,7 +176,9 @@ def test_a_container_needs_no_root_and_keeps_its_data(podman: Podman) -> None:
     podman.run("healthcheck", "run", "single")
     assert podman.run("exec", "single", "id", "--user").strip() == "10001"
     podman.run("exec", "single", "touch", "/opt/mission-control/file", status=1)
-    assert "ok      database: the embedded one" in podman.run("exec", "single", "mission-control", "doctor")
+    assert "ok      database: the embedded one" in podman.run(
+        "exec", "single", "mission-control", "doctor"
+    )
 
     podman.run("stop", f"--time={GRACE_SECONDS}", "single")
     assert podman.run("inspect", "--format={{.State.ExitCode}}", "single").strip() == "0"
