@@ -65,7 +65,7 @@ MORE_WRITES = (
         "DELETE /boards/{board_id}/tasks/{task_id}": 11,
         "DELETE /organizations/me/members/{member_id}": 12,
         "DELETE /skills/packs/{pack_id}": 11,
-        "DELETE /users/me": 12,
+        "DELETE /users/me": 13,
         "PATCH /boards/{board_id}/approvals/{approval_id}": 17,
         "PATCH /notifications/preferences": 15,
         "PATCH /skills/packs/{pack_id}": 13,
