@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tests.support.header_proxy import copy_stream
+from tests.support.postgres_servers import find_loopback_address
 
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 CONNECTION = re.compile(rb"\r\nconnection:[^\r]*", re.IGNORECASE)
@@ -47,10 +48,14 @@ class PathProxy:
 async def run_path_proxy(
     path: str, target: int, *, removes_path: bool
 ) -> AsyncGenerator[PathProxy]:
-    """Run a proxy for the server at a port."""
+    """Run a proxy for the server at a port.
+
+    It has an address of its own: clients of a server that has ended can still ask at its port.
+    """
     proxy = PathProxy(path, target, removes_path)
-    server = await asyncio.start_server(proxy.forward, "127.0.0.1", 0)
-    proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
+    host = find_loopback_address()
+    server = await asyncio.start_server(proxy.forward, host, 0)
+    proxy.url = f"http://{host}:{server.sockets[0].getsockname()[1]}{path}"
     try:
         yield proxy
     finally:
