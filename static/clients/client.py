@@ -178,6 +178,10 @@ def describe(error: BaseException) -> str:
         detail = f": {shown}" if isinstance(text, str) else ""
         return f"it answered {error.code}{detail}"
     if isinstance(error, urllib.error.URLError):
+        if isinstance(error.reason, ConnectionRefusedError):
+            return "nothing answers; check the address, and that Mission Control is running"
+        if isinstance(error.reason, socket.gaierror):
+            return "this host name is unknown; check the address"
         return str(error.reason)
     if isinstance(error, (socket.timeout, TimeoutError)):
         return "it did not answer in time"

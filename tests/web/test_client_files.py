@@ -559,6 +559,19 @@ def test_connect_refuses_a_wrong_address_token_or_board(machine, connect, option
     assert machine.read_files() == {}
 
 
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://127.0.0.1:1", b"nothing answers; check the address, and that Mission Control is"),
+        ("https://mission.invalid", b"this host name is unknown; check the address"),
+    ],
+)
+def test_connect_says_what_to_do_about_an_address_that_does_not_answer(
+    connect, url: str, problem: bytes
+) -> None:
+    assert problem in connect("codex", "--url", url).stderr
+
+
 def test_nothing_is_changed_without_a_confirmation(machine, server) -> None:
     words = ("connect", "claude", "--url", server.url, "--token", TOKEN)
     done = subprocess.run(
