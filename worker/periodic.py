@@ -134,12 +134,12 @@ class PeriodicTasks:
         async with self._open_read() as source:
             due = await find_due_timeouts(source, self.offline_after)
         if due.agents:
-            with _log_failure("Silent agents could not be marked offline"):
+            with _continue_after_failure("Silent agents could not be marked offline"):
                 async with self._open_transaction() as session:
                     after = self.offline_after
                     await agents.mark_silent_agents_offline(session, offline_after=after)
         if due.runs:
-            with _log_failure("Lost runs could not be marked"):
+            with _continue_after_failure("Lost runs could not be marked"):
                 async with self._open_transaction() as session:
                     await runs.mark_lost_runs(session)
         if due.requests:
@@ -153,11 +153,11 @@ class PeriodicTasks:
             has_reminders = await approvals.has_due_reminders(source)
             has_outdated = await approvals.has_outdated_first_approvals(source)
         for board_id in board_ids:
-            with _log_failure(f"The tasks on board {board_id} could not be followed up"):
+            with _continue_after_failure(f"The tasks on board {board_id} could not be followed up"):
                 async with self._open_transaction() as session:
                     await tasks.follow_up_tasks(session, board_id)
         if has_outdated:
-            with _log_failure("Outdated first approvals could not be reopened"):
+            with _continue_after_failure("Outdated first approvals could not be reopened"):
                 async with self._open_transaction() as session:
                     await approvals.reopen_outdated_first_approvals(session)
         if has_reminders:
@@ -195,7 +195,7 @@ class PeriodicTasks:
             partial(retention.delete_old_events, keep_days=settings.event_retention_days),
         ):
             function: Any = getattr(delete, "func", delete)
-            with _log_failure(f"{function.__name__} has failed"):
+            with _continue_after_failure(f"{function.__name__} has failed"):
                 has_more = True
                 while has_more:
                     async with self._open_transaction() as session:
@@ -217,7 +217,7 @@ class PeriodicTasks:
             queues = await board_webhooks.list_queues(source)
         base_url = self._settings.base_url
         for board_id, webhook_id in queues:
-            with _log_failure(f"The payloads of webhook {webhook_id} could not be sent"):
+            with _continue_after_failure(f"The payloads of webhook {webhook_id} could not be sent"):
                 is_sent = True
                 while is_sent:
                     async with self._open_transaction() as session:
@@ -245,7 +245,7 @@ class PeriodicTasks:
 
     async def _finalize_board(self, board_id: UUID) -> bool:
         """Finalize what is due on a board; return False after an error, which is logged."""
-        with _log_failure(f"The decisions on board {board_id} could not be finalized"):
+        with _continue_after_failure(f"The decisions on board {board_id} could not be finalized"):
             async with self._open_transaction() as session:
                 await approvals.finalize_due_approvals(session, board_id=board_id, skip_locked=True)
             return True
@@ -260,7 +260,7 @@ class PeriodicTasks:
 
 
 @contextmanager
-def _log_failure(message: str) -> Generator[None]:
+def _continue_after_failure(message: str) -> Generator[None]:
     """Log an error of one part of a task, so that the other parts run; raise it in an outage."""
     try:
         yield

@@ -6,7 +6,7 @@ The packages inside are entered directly: `from services.gateways import provisi
 import openclaw
 from openclaw import CAPABILITY_RULES, COMMAND_NOTES, MAX_URL_LENGTH, Capability, find_error_text
 from openclaw.api import parse_milliseconds
-from services.gateways.address_rules import find_place, may_be_private
+from services.gateways.address_rules import may_be_private, parse_endpoint
 from services.gateways.ca_certificates import (
     list_ca_certificates,
 )

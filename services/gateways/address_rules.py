@@ -63,11 +63,11 @@ async def check_address_is_free(
     """
     await lock_name(session, f"gateway addresses of {organization_id}")
     query = select(Gateway.id, Gateway.name, Gateway.url)
-    place = find_place(url)
+    endpoint = parse_endpoint(url)
     for id, name, other_url in await session.execute(
         query.where(Gateway.organization_id == organization_id)
     ):
-        if id != except_id and find_place(other_url) == place:
+        if id != except_id and parse_endpoint(other_url) == endpoint:
             reason = N_("The gateway %(name)s already has this address.")
             raise Conflict("gateway_address_taken", reason, field="url", name=name)
 
@@ -108,8 +108,8 @@ def _endpoint(address: openclaw.GatewayAddress) -> tuple[str, int, str, bool]:
     return address.host, address.port, address.path.rstrip("/"), address.is_secure
 
 
-def find_place(url: str) -> tuple[str, int, str]:
-    """Return where the address of a gateway leads, with or without TLS."""
+def parse_endpoint(url: str) -> tuple[str, int, str]:
+    """Return the host, port and path of a gateway's address: the same with and without TLS."""
     address = openclaw.parse_address(url)
     return _normalize_host(address.host), address.port, posixpath.normpath(address.path)
 

@@ -162,7 +162,7 @@ class Effects:
         elif "/" in text:
             self.read(text, is_listed=True)
 
-    def check_number(self, text: str | None) -> None:
+    def doubt_unless_number(self, text: str | None) -> None:
         """Record a doubt about an operand that must be a number.
 
         It is arithmetic in zsh: a word in it is a variable, whose value is arithmetic again.

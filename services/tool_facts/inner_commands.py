@@ -86,7 +86,7 @@ def _find_wrapped(name: str, words: Sequence[Word], effects: Effects) -> InnerCo
         if variable not in SAFE_VARIABLES:
             effects.doubt("environment")
         elif variable in NUMBER_VARIABLES:
-            effects.check_number(value)
+            effects.doubt_unless_number(value)
         at += 1
     at += name in _TAKES_OPERAND
     inner = [*words[at:]]

@@ -234,7 +234,7 @@ def _read_nothing(name: str, texts: Sequence[str], effects: Effects) -> None:
         if name in ("test", "["):
             effects.check_test(one)
         elif name in _WITH_NUMBERS:
-            effects.check_number(one)
+            effects.doubt_unless_number(one)
 
 
 def _print_format(_name: str, texts: Sequence[str], effects: Effects) -> None:

@@ -253,7 +253,7 @@ class _ShellReader:
             word = self._resolve(value, level)
             self._effects.has_variables = True
             if name is not None and self._text(name) in NUMBER_VARIABLES:
-                self._effects.check_number(word.text)
+                self._effects.doubt_unless_number(word.text)
 
     def _read_test(self, node: Node, given: _Input, level: int) -> None:
         """Read `[ … ]`: harmless if it compares only words that are written out."""

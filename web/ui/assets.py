@@ -34,7 +34,7 @@ BUNDLE = "app.js"  # its path in /static; there is no such file
 
 SCRIPTS = (
     "texts.js",
-    "input_method.js",
+    "ime_keys.js",
     "vendor/htmx-4.0.1.min.js",
     "vendor/Sortable-1.15.7.min.js",
     "live.js",
@@ -45,7 +45,7 @@ SCRIPTS = (
     "board_drag.js",
     "pinned_boards.js",
     "card_menu.js",
-    "autosave.js",
+    "save_on_change.js",
     "busy_button.js",
     "copy.js",
     "cut_texts.js",

@@ -25,7 +25,7 @@ from core.db.engine import TransactionFactory
 from core.db.reads import Query, ReadFactory
 from core.errors import AppError
 from models import Agent, Gateway, GatewayCleanup
-from services.gateways import GatewayConnector, find_place
+from services.gateways import GatewayConnector, parse_endpoint
 from services.gateways.provisioning.state_machine import CREATION_TIMEOUT
 from services.gateways.provisioning.steps import remove_agents
 
@@ -123,8 +123,8 @@ async def _list_former_keys(session: AsyncSession, cleanup: GatewayCleanup) -> l
     """Return the keys without those of agents that are back: the gateway was added again."""
     query = select(Agent.gateway_key, Gateway.url).join(Gateway, Gateway.id == Agent.gateway_id)
     found = await session.execute(query.where(Agent.gateway_key.in_(cleanup.agent_keys)))
-    place = find_place(cleanup.url)
-    present = {key for key, url in found if find_place(url) == place}
+    endpoint = parse_endpoint(cleanup.url)
+    present = {key for key, url in found if parse_endpoint(url) == endpoint}
     return [key for key in cleanup.agent_keys if key not in present]
 
 
