@@ -81,7 +81,6 @@ NOT_FLAT: Mapping[str, str] = {
     "/boards/{id}/trash": (
         "reads the deletions of all tasks where a few tasks have most events, as the copies have"
     ),
-    "/boards/{id}/feed/news": "counts all events without the number of one, which pages send",
 }
 """Reads that may grow linearly, and the reason."""
 

@@ -31,7 +31,7 @@ from tests.support.fake_gateway import TOKEN as GATEWAY_TOKEN
 from tests.support.fake_gateway import run_fake_gateway
 
 HEARTBEAT_INTERVAL = 30.0  # seconds
-WORK_INTERVAL = 60.0  # seconds in which an agent completes a task once
+WORK_INTERVAL = 120.0  # seconds in which an agent completes a task; 60 saturate one process
 SAMPLE_INTERVAL = 5.0  # seconds
 GATEWAY_AGENTS = 5
 GATEWAY_UP, GATEWAY_DOWN = 20.0, 5.0  # seconds

@@ -1,12 +1,13 @@
 """Activity feeds: the events and the comments that the actor can read, with the names for them.
 
 A page reads an index backwards until it is full. The total comes from the counters of events;
-only events after or before a given number are counted as rows.
+only events after or before a given number are counted as rows. New ones are counted up to a limit.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -59,6 +60,7 @@ MEMBER_EVENTS_WITHOUT_BOARD = list_types(lambda entry: entry.shown_without_board
 ADMIN_EVENTS_WITHOUT_BOARD = list_types(lambda entry: bool(entry.shown_without_board))
 """Stops concern the agents of every board; what holds agents of gateways is for admins."""
 
+MAX_NEW = 1_000  # events that are counted for a page that has been open for long
 _TYPES = ARRAY(String)
 _SEQ = BigInteger()
 
@@ -152,13 +154,22 @@ async def list_member_activity(
     filters = filters or ActivityFilters()
     await _check_access(source, member, filters)
     types = list_feed_types(filters.kinds)
-    shape = _build_shape(filters)._replace(
-        before=filters.before is not None,
-        after=filters.after is not None,
-        is_merged=len(types) <= 20 and not (filters.agent_id or filters.group_id),
-    )
+    query = _build_page_query(_build_page_shape(filters, types))
+    return await query.fetch_page(source, paging, **_build_parameters(member, filters, types))
+
+
+async def count_new_activity(source: Source, member: Member, filters: ActivityFilters) -> int:
+    """Return how many events `list_member_activity` lists, at most MAX_NEW + 1.
+
+    Raises NotFound or Forbidden for a board or a group that the member may not read.
+    """
+    await _check_access(source, member, filters)
+    types = list_feed_types(filters.kinds)
+    query = _build_new_count_query(_build_page_shape(filters, types))
     parameters = _build_parameters(member, filters, types)
-    return await _build_page_query(shape).fetch_page(source, paging, **parameters)
+    parameters |= {PAGE_LIMIT.key: MAX_NEW + 1, PAGE_OFFSET.key: 0}
+    [count] = await query.fetch(source, **parameters)
+    return count
 
 
 async def count_member_activity(
@@ -178,6 +189,14 @@ def _build_shape(filters: ActivityFilters) -> FeedShape:
         by_agent=filters.agent_id is not None,
         by_board=filters.board_id is not None,
         by_group=filters.group_id is not None,
+    )
+
+
+def _build_page_shape(filters: ActivityFilters, types: Sequence[EventType]) -> FeedShape:
+    return _build_shape(filters)._replace(
+        before=filters.before is not None,
+        after=filters.after is not None,
+        is_merged=len(types) <= 20 and not (filters.agent_id or filters.group_id),
     )
 
 
@@ -218,8 +237,19 @@ async def list_agent_activity(source: Source, agent: Agent, paging: Paging) -> P
 
 
 @cache
+def _build_new_count_query(shape: FeedShape) -> Query[int]:
+    newest = _get_newest_ids(shape)().subquery("newest")
+    return Query(select(func.count()).select_from(newest), itemgetter(0))
+
+
+def _get_newest_ids(shape: FeedShape) -> Callable[..., Select[*tuple[Any, ...]]]:
+    """Return what selects the ids of a page, with further conditions."""
+    return partial(_merge_newest if shape.is_merged else _read_backwards, shape)
+
+
+@cache
 def _build_page_query(shape: FeedShape) -> BoardPageQuery[ActivityEntry]:
-    select_ids = partial(_merge_newest if shape.is_merged else _read_backwards, shape)
+    select_ids = _get_newest_ids(shape)
     details = entries_query().order_by(Event.seq.desc())
     return BoardPageQuery(select_ids, details, Event.id, _build_total(shape), entry_from_row)
 

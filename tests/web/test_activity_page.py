@@ -8,7 +8,7 @@ import pytest
 
 from core.db.engine import TransactionFactory
 from models import Agent, EventType, Status, Task
-from services import events, organizations
+from services import activity, events, organizations
 from tests.support.approval_pages import approving
 from tests.support.world import World
 
@@ -161,7 +161,9 @@ async def test_kinds_have_the_counts_of_their_events(alice, rita, task_path, wor
     assert not any(of_lead.values())
 
 
-async def test_new_events_are_counted_and_loaded_on_request(alice, task_path) -> None:
+async def test_new_events_are_counted_and_loaded_on_request(
+    alice, task_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await alice.post(f"{task_path}/comments", data={"message": "First"})
     page = (await alice.get("/activity")).text
     [part] = re.findall(r'id="news" hx-get="([^"]*)"', page)
@@ -173,6 +175,8 @@ async def test_new_events_are_counted_and_loaded_on_request(alice, task_path) ->
     news = (await alice.get(part, headers=HTMX)).text
     assert "2 new" in news
     assert "Third" not in news
+    monkeypatch.setattr(activity, "MAX_NEW", 1)
+    assert "More than 1 new" in (await alice.get(part, headers=HTMX)).text
     without_number = await alice.get("/activity/news", headers=HTMX)
     assert without_number.status_code == 200
 

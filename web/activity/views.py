@@ -122,12 +122,9 @@ async def show_new_count(request: Request) -> Response:
     async with open_reader(request) as source:
         if address.of_board:
             await board_access(request, source)
-        found = await activity.list_member_activity(
-            source, current_member(request), Paging(1), address.filters
-        )
-    return render_part(
-        request, "activity/_new_count.html", address=address, newest=0, new_count=found.total
-    )
+        count = await activity.count_new_activity(source, current_member(request), address.filters)
+    more: dict[str, Any] = {"new_count": count, "max_new": activity.MAX_NEW}
+    return render_part(request, "activity/_new_count.html", address=address, newest=0, **more)
 
 
 async def _load_activity(request: Request, source: Source) -> dict[str, Any]:

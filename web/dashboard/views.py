@@ -414,8 +414,12 @@ async def load_news(source: Source, scope: DashboardScope) -> Mapping[str, Any]:
     """Count the events after those that are shown."""
     address = scope.address
     filters = replace(build_activity_filters(address), after=address.after)
-    found = await activity.list_member_activity(source, scope.member, Paging(1), filters)
-    return {"new_count": found.total, "news_query": address.query_with()}
+    count = await activity.count_new_activity(source, scope.member, filters)
+    return {
+        "new_count": count,
+        "max_new": activity.MAX_NEW,
+        "news_query": address.query_with(),
+    }
 
 
 def build_activity_filters(address: DashboardQuery) -> ActivityFilters:
