@@ -175,6 +175,9 @@ class FilterChoices(NamedTuple):
     kinds: Sequence[tuple[str, int]]
 
 
+NO_CHOICES = FilterChoices((), ())
+
+
 @dataclass(frozen=True)
 class WaitingItems:
     """What waits for a member, and what was decided today, last decision first."""

@@ -19,11 +19,14 @@ from services.gateways.requests import RequestDetail
 from services.inbox import (
     EMPTY_PAGE,
     FIRST_KEY,
+    NO_CHOICES,
     PAGE_SIZE,
     FilterChoices,
+    InboxSummary,
     NextItem,
     SomeItems,
     WaitingItem,
+    WaitingKey,
     WaitingOrder,
     WaitingPage,
     WaitingPaging,
@@ -328,71 +331,40 @@ async def load_inbox(
 
     `counts` are those of `waiting_counts`, if they are loaded already.
     """
-    listed = address.listed
     chosen = selected or forms.parse_id(address.selected)
     if address.is_open:
-        before = parse_key(address.before)
-        waiting = await inbox.load_waiting_items(
-            source,
-            member,
-            WaitingPaging(
-                PAGE_SIZE,
-                start=before or parse_key(address.start) or FIRST_KEY,
-                is_before=before is not None,
-                selected_id=chosen,
-                opened_hash=address.group,
-            ),
-            listed,
-            WaitingOrder(address.order),
-            counts=counts,
-            offline_after=offline_after,
+        lists = await _load_waiting(
+            source, member, address, chosen, counts=counts, offline_after=offline_after
         )
-        summary, page, choices = waiting.summary, waiting.page, waiting.choices
-        # What was decided is not filtered, so it is not shown beside a filter.
-        decided: list[InboxItem] = []
-        if not address.filter_count:
-            decided += [InboxItem(approval=one) for one in waiting.decided_approvals]
-            decided += [InboxItem(gateway_request=one) for one in waiting.answered_requests]
-            decided.sort(key=lambda one: one.decided_at, reverse=True)
-        decided_count = len(decided)
     else:
-        before, page, choices = None, EMPTY_PAGE, FilterChoices([], [])
         summary = await inbox.load_inbox_summary(
             source, member, board_id=address.board_id, counts=counts, offline_after=offline_after
         )
-        decided, decided_count = await _list_decided(source, member, address)
-    decided = await add_excerpts(source, decided)
+        lists = _Lists(summary, *await _list_decided(source, member, address))
+    summary, page = lists.summary, lists.page
+    decided = await add_excerpts(source, lists.decided)
     items = [build_item(one, member) for one in page.items]
     shown = [row for item in items for row in item.equal_items]
-    if selected is not None:  # by its path, which says whether it is a gateway request
-        opened = (
-            one
-            for one in shown
-            if one.id == selected and (one.gateway_request if on_gateway else one.approval)
-        )
-        selected_item = next(opened, None) or await _get_item(
-            source, member, selected, on_gateway=on_gateway
-        )
+    if selected is not None:
+        selected_item = await _open_item(source, member, selected, shown, on_gateway=on_gateway)
     elif chosen is not None:
         selected_item = await _find_item(source, member, chosen, shown)
     else:
         selected_item = None
-    if selected_item is None and items:
-        earlier = [one for one in page.items if before and one.key < before]
-        selected_item = items[max(0, len(earlier) - 1)]
+    selected_item = selected_item or _find_first(items, page, parse_key(address.before))
     is_row = any(one is selected_item for one in shown)  # of a list, without its content
     if selected_item is not None and selected_item.gateway_request is not None and is_row:
         selected_item = await _get_item(source, member, selected_item.id, on_gateway=True)
     first = page.items[0].key if page.items and page.offset else None
-    needs_count = summary.counts.count(listed.board_ids)
+    needs_count = summary.counts.count(address.listed.board_ids)
     return Inbox(
         address=replace(address, start=format_key(first) if first else "", before=""),
         waiting=items,
-        choices=choices,
+        choices=lists.choices,
         page=page,
         needs_count=needs_count,
         decided=decided,
-        decided_count=decided_count,
+        decided_count=lists.decided_count,
         decided_total=summary.decided_total,
         selected_item=selected_item,
         approval_view=await _load_view(
@@ -409,6 +381,61 @@ async def load_inbox(
         errors=errors or {},
         waits=await _list_waits(source, shown),
     )
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """What the lists of one state contain."""
+
+    summary: InboxSummary
+    decided: list[InboxItem]
+    decided_count: int  # on all pages
+    page: WaitingPage = EMPTY_PAGE
+    choices: FilterChoices = NO_CHOICES
+
+
+async def _load_waiting(
+    source: Source,
+    member: Member,
+    address: InboxAddress,
+    chosen: UUID | None,
+    *,
+    counts: WaitingCounts | None,
+    offline_after: timedelta,
+) -> _Lists:
+    """Load what waits, and without a filter what was decided today."""
+    before = parse_key(address.before)
+    found = await inbox.load_waiting_items(
+        source,
+        member,
+        WaitingPaging(
+            PAGE_SIZE,
+            start=before or parse_key(address.start) or FIRST_KEY,
+            is_before=before is not None,
+            selected_id=chosen,
+            opened_hash=address.group,
+        ),
+        address.listed,
+        WaitingOrder(address.order),
+        counts=counts,
+        offline_after=offline_after,
+    )
+    decided: list[InboxItem] = []
+    if not address.filter_count:  # it would not apply to them
+        decided += [InboxItem(approval=one) for one in found.decided_approvals]
+        decided += [InboxItem(gateway_request=one) for one in found.answered_requests]
+        decided.sort(key=lambda one: one.decided_at, reverse=True)
+    return _Lists(found.summary, decided, len(decided), found.page, found.choices)
+
+
+def _find_first(
+    items: Sequence[InboxItem], page: WaitingPage, before: WaitingKey | None
+) -> InboxItem | None:
+    """Return the first item of a page, or the last one that precedes `before`."""
+    if not items:
+        return None
+    earlier = [one for one in page.items if before and one.key < before]
+    return items[max(0, len(earlier) - 1)]
 
 
 async def _list_waits(source: Source, rows: Iterable[InboxItem]) -> Mapping[UUID, WaitState]:
@@ -486,7 +513,7 @@ def _build_some(
     return Inbox(
         address=address,
         waiting=waiting,
-        choices=FilterChoices([], []),
+        choices=NO_CHOICES,
         page=replace(EMPTY_PAGE, total=found.total),
         needs_count=found.counts.count(address.listed.board_ids),
         decided=decided,
@@ -550,6 +577,16 @@ async def _get_item(source: Source, member: Member, id: UUID, *, on_gateway: boo
     if on_gateway:
         return InboxItem(gateway_request=await requests.get_request(source, member.user, id))
     return InboxItem(approval=await approvals.get_member_approval(source, member, id))
+
+
+async def _open_item(
+    source: Source, member: Member, id: UUID, shown: Sequence[InboxItem], *, on_gateway: bool
+) -> InboxItem:
+    """Return the item of a path. Raises NotFound or Forbidden."""
+    for one in shown:
+        if one.id == id and (one.gateway_request if on_gateway else one.approval):
+            return one
+    return await _get_item(source, member, id, on_gateway=on_gateway)
 
 
 async def _find_item(

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from core.db.reads import Source
 from core.errors import NotFound
 from core.http.request import Session, get_settings, open_reader, open_transaction
-from models import Board, ReadKind, Status
+from models import Board, Member, ReadKind, Status
 from services import agents, approvals, boards, memory, onboarding, presence, task_pages, tasks
 from services.approvals import UndecidedApproval
 from services.boards import BoardPermissions
@@ -212,21 +212,11 @@ async def load_board(
     columns: list[BoardColumn] = []
     task_list = TaskList(())
     if address.view == "list":
-        shown_rows = request.headers.get(SHOWN_ROWS, "")
-        task_list = await load_list(source, board, address, shown_rows)
+        task_list = await load_list(source, board, address, request.headers.get(SHOWN_ROWS, ""))
     elif address.view == "board":
-        columns = await _list_columns(source, board, address)
-        is_shown = any(task.id == moved_task_id for one in columns for task in one.cards)
-        if moved_task_id is not None and not is_shown:
-            index = await tasks.count_tasks_before(
-                source, board, moved_task_id, address.filters, address.order
-            )
-            if index is not None:
-                address = address.with_card_at(index)
-                columns = await _list_columns(source, board, address)
-    groups = task_list.groups
+        address, columns = await _load_columns(source, board, address, moved_task_id)
     shown = [task for one in columns for task in one.cards]
-    shown += [task for one in groups for task in one.tasks]
+    shown += [task for one in task_list.groups for task in one.tasks]
     board_agents = await _load_agents(request, source, board, undecided, shown)
     unread = await presence.load_board_unread(source, member, board)
     renderer = CardRenderer(
@@ -239,7 +229,6 @@ async def load_board(
         known_hashes=frozenset(request.headers.get(KNOWN_HASHES, "").split(",")),
         context={"board": board, "address": address},
     )
-    sorts = [name for name in SORT_NAMES if address.view == "list" or name not in LIST_SORTS]
     context = {
         "board": board,
         "can_write": can_write,
@@ -258,21 +247,55 @@ async def load_board(
         "has_new_comments": unread.has_new_comments,
         "last_comment_seq": unread.last_comment_seq,
         "view_menu": ViewMenu(options.views, address),
-        "statuses": tuple(Status),
-        "status_options": [(status, translate(STATUS_NAMES[status])) for status in Status],
-        "bulk_chosen": {
-            name: await load_chosen(source, member, kind, name, forms.Form())
-            for name, kind in BULK_PICKERS.items()
-        },
-        "filter_chosen": {
-            name: await load_chosen(
-                source, member, kind, name, forms.Form(), address.list_values(name)
-            )
-            for name, kind in FILTER_PICKERS.items()
-        },
         "matching": _count_matching(address, columns, task_list),
         "max_bulk": tasks.MAX_BULK_TASKS,
         "form": forms.Form(),
+        **_list_choices(address),
+        **await _load_chosen_values(source, member, address),
+    }
+    if address.view == "list":
+        context |= {
+            "groups": task_list.groups,
+            "is_cut": task_list.is_cut,
+            "groupings": [(key, translate(name)) for key, name in GROUPING_NAMES.items()],
+            "related_boards": await boards.list_related_boards(source, member, board),
+            "descriptions": await _load_descriptions(source, board, address, shown),
+        }
+    if address.view == "calendar":
+        context["calendar"] = await load_calendar(source, board, address)
+    return context
+
+
+async def _load_columns(
+    source: Source, board: Board, address: BoardAddress, moved_task_id: UUID | None
+) -> tuple[BoardAddress, list[BoardColumn]]:
+    """Load the columns of a board, up to a task that was moved; return the address of them all."""
+
+    async def list_columns(address: BoardAddress) -> list[BoardColumn]:
+        return await tasks.list_board_columns(
+            source, board, address.filters, address.order, limits=address.column_limits
+        )
+
+    columns = await list_columns(address)
+    if moved_task_id is None or any(
+        task.id == moved_task_id for one in columns for task in one.cards
+    ):
+        return address, columns
+    index = await tasks.count_tasks_before(
+        source, board, moved_task_id, address.filters, address.order
+    )
+    if index is None:
+        return address, columns
+    address = address.with_card_at(index)
+    return address, await list_columns(address)
+
+
+def _list_choices(address: BoardAddress) -> dict[str, Any]:
+    """List what the menus and forms of a board offer that does not depend on its tasks."""
+    sorts = [name for name in SORT_NAMES if address.view == "list" or name not in LIST_SORTS]
+    return {
+        "statuses": tuple(Status),
+        "status_options": [(status, translate(STATUS_NAMES[status])) for status in Status],
         "list_columns": [(name, translate(COLUMN_NAMES[name])) for name in LIST_COLUMNS],
         "sort_options": [
             {
@@ -283,17 +306,22 @@ async def load_board(
             for name in sorts
         ],
     }
-    if address.view == "list":
-        context |= {
-            "groups": groups,
-            "is_cut": task_list.is_cut,
-            "groupings": [(key, translate(name)) for key, name in GROUPING_NAMES.items()],
-            "related_boards": await boards.list_related_boards(source, member, board),
-            "descriptions": await _load_descriptions(source, board, address, shown),
-        }
-    if address.view == "calendar":
-        context["calendar"] = await load_calendar(source, board, address)
-    return context
+
+
+async def _load_chosen_values(
+    source: Source, member: Member, address: BoardAddress
+) -> dict[str, Any]:
+    """Load the names of the values that the pickers of the filter and of bulk changes show."""
+    load = partial(load_chosen, source, member)
+    return {
+        "bulk_chosen": {
+            name: await load(kind, name, forms.Form()) for name, kind in BULK_PICKERS.items()
+        },
+        "filter_chosen": {
+            name: await load(kind, name, forms.Form(), address.list_values(name))
+            for name, kind in FILTER_PICKERS.items()
+        },
+    }
 
 
 async def _load_descriptions(
@@ -363,12 +391,6 @@ def _count_matching(
         return 0
     shown = [one for one in columns if one.status in address.order.statuses]
     return sum(one.total for one in (*shown, *task_list.groups))
-
-
-async def _list_columns(source: Source, board: Board, address: BoardAddress) -> list[BoardColumn]:
-    return await tasks.list_board_columns(
-        source, board, address.filters, address.order, limits=address.column_limits
-    )
 
 
 async def _mark_new_comments(request: Request, context: dict[str, Any]) -> None:
