@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     Select,
     Table,
     Text,
@@ -40,16 +41,19 @@ from core.text import N_
 from models import (
     Actor,
     Agent,
+    AgentQuestion,
     Approval,
     ApprovalStatus,
     ApprovalTask,
     Base,
     Board,
+    CodingSession,
     Comment,
     CustomFieldValue,
     DeletedTask,
     Event,
     EventType,
+    Run,
     Status,
     TagAssignment,
     Task,
@@ -57,6 +61,8 @@ from models import (
     TaskDescription,
     TaskLink,
     TaskWatcher,
+    ToolGrant,
+    UsageFact,
     User,
     new_id,
 )
@@ -70,6 +76,9 @@ from services.tasks.transitions import apply_column_values
 
 PRIMARY_APPROVALS_KEY = "primaries"
 """The key, beside the table names, of the shared approvals whose primary task was deleted."""
+
+LINKED_MODELS = (AgentQuestion, Run, CodingSession, UsageFact)
+"""What is about a task and stays without it. Of these the trash has the ids, by table name."""
 
 
 async def delete_task(
@@ -141,6 +150,7 @@ async def restore_kept_task(
     if primary_ids:
         primary_update = update(Approval).where(Approval.id.in_(primary_ids))
         await session.execute(primary_update.values(task_id=task_id))
+    await _link_again(session, rows, task_id)
     await session.delete(stored)
     task = await get_task(session, board, task_id)
     approval_ids = [row["id"] for row in rows[Approval.__tablename__]]
@@ -154,6 +164,17 @@ async def restore_kept_task(
     return await _update_after_restore(
         session, board, task, rows[Task.__tablename__][0], approval_ids
     )
+
+
+async def _link_again(session: AsyncSession, rows: Mapping[str, Any], task_id: UUID) -> None:
+    """Link what was about a deleted task with it again, unless it is about another one now."""
+    for model in LINKED_MODELS:
+        # a task that an earlier version deleted has none
+        if ids := [UUID(id) for id in rows.get(model.__tablename__, [])]:
+            linked = update(model).where(model.id.in_(ids), model.task_id.is_(None))
+            await session.execute(
+                linked.values(task_id=task_id).execution_options(synchronize_session=False)
+            )
 
 
 async def _update_after_restore(
@@ -279,6 +300,7 @@ async def _store_rows(session: AsyncSession, task: Task, own_approval_ids: Seque
         TaskWatcher: TaskWatcher.task_id == task.id,
         Approval: Approval.id.in_(own_approval_ids),
         ApprovalTask: ApprovalTask.task_id == task.id,
+        ToolGrant: ToolGrant.task_id == task.id,
     }
     named: list[Any] = []
     for model, condition in conditions.items():
@@ -289,13 +311,15 @@ async def _store_rows(session: AsyncSession, task: Task, own_approval_ids: Seque
         found = select(func.coalesce(rows, func.jsonb_build_array()))
         found = found.select_from(model.__table__).where(condition)
         named += [literal_column(f"'{model.__tablename__}'"), found.scalar_subquery()]
-    primary_query = select(func.coalesce(func.jsonb_agg(Approval.id), func.jsonb_build_array()))
-    primary_query = primary_query.where(
-        Approval.task_id == task.id, Approval.id.not_in(own_approval_ids)
-    )
-    stored = func.jsonb_build_object(
-        *named, literal_column(f"'{PRIMARY_APPROVALS_KEY}'"), primary_query.scalar_subquery()
-    )
+    is_shared = (Approval.task_id == task.id) & Approval.id.not_in(own_approval_ids)
+    linked: list[tuple[str, Any, ColumnElement[bool]]] = [
+        (PRIMARY_APPROVALS_KEY, Approval, is_shared),
+        *((model.__tablename__, model, model.task_id == task.id) for model in LINKED_MODELS),
+    ]
+    for key, model, condition in linked:
+        ids = select(func.coalesce(func.jsonb_agg(model.id), func.jsonb_build_array()))
+        named += [literal_column(f"'{key}'"), ids.where(condition).scalar_subquery()]
+    stored = func.jsonb_build_object(*named)
     values = {"board_id": task.board_id, "task_id": task.id, "rows": stored, "deleted_at": now()}
     await session.execute(insert(DeletedTask).values(id=new_id(), **values))
 
@@ -324,6 +348,7 @@ RESTORE_ORDER = (
     TaskWatcher,
     Approval,
     ApprovalTask,
+    ToolGrant,
 )
 """The tables of a task in the order of their foreign keys."""
 

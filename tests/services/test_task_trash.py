@@ -9,6 +9,7 @@ from core.clock import now
 from core.errors import Conflict, Forbidden, NotFound
 from models import (
     Agent,
+    AgentQuestion,
     Approval,
     ApprovalStatus,
     ApprovalTask,
@@ -27,7 +28,8 @@ from models import (
 )
 from services import agents, approvals, tasks
 from services.approvals import ApprovalCreate
-from tests.support.gateway_rows import make_gateway, make_main_agent
+from tests.support.gateway_rows import make_gateway, make_main_agent, make_run
+from tests.support.tool_calls import make_coding_session, make_tool_grant
 
 TABLES = (Task, TaskDependency, Comment, TagAssignment, Approval, ApprovalTask)
 VOLATILE_COLUMNS = {"updated_at", "version"}  # columns that every change updates
@@ -197,6 +199,39 @@ async def test_a_task_of_the_agent_of_a_gateway_is_restored_with_it(session, wor
     await tasks.delete_task(session, world.alice, world.board, task.id)
     found = (await tasks.restore_task(session, world.alice, world.board, task.id)).task
     assert (found.status, found.assigned_agent_id) == (Status.IN_PROGRESS, main.id)
+
+
+async def test_what_is_about_a_task_is_linked_with_it_again(session, world) -> None:
+    task, other = world.make_task(), world.make_task("Other")
+    gateway = make_gateway(world.tern)
+    main, token = make_main_agent(gateway)
+    approval, *_ = world.make_approval(status=ApprovalStatus.APPROVED)
+    session.add_all([task, other, gateway, main, token, approval])
+    await session.flush()
+    question = AgentQuestion(
+        board_id=world.board.id,
+        task_id=task.id,
+        agent_id=world.worker.id,
+        content="Which of the two logos?",
+        created_at=now(),
+    )
+    kept, moved = [
+        make_coding_session(world.worker, task_id=task.id, session_key=key) for key in "ab"
+    ]
+    run = make_run(gateway, main, task_id=task.id)
+    grant = make_tool_grant(kept, approval, session_id=None, task_id=task.id)
+    session.add_all([question, kept, moved, run, grant])
+    await session.flush()
+    await tasks.delete_task(session, world.alice, world.board, task.id)
+    await session.refresh(moved)
+    moved.task_id = other.id
+    await session.flush()
+    await tasks.restore_task(session, world.alice, world.board, task.id)
+
+    for one in (question, run, kept, moved, grant):
+        await session.refresh(one)
+    assert {question.task_id, run.task_id, kept.task_id, grant.task_id} == {task.id}
+    assert moved.task_id == other.id
 
 
 async def test_restoring_an_open_task_returns_started_dependents_to_the_inbox(
