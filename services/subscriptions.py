@@ -30,6 +30,9 @@ organizations.ACCESS_LOSS.handler = tasks.unassign_former_readers
 # A board is deleted: its agents are removed from their gateways. The database deletes the rest.
 boards.BOARD_DELETION.handler = agents.remove_board_agents
 
+# A board is given another gateway, or none: the tasks of agents that manage others are unassigned.
+boards.BOARD_GATEWAY_CHANGE.handler = tasks.unassign_gateway_agents
+
 # An agent is deleted, or moved to another board: its tasks there return to the inbox.
 agents.AGENT_DEPARTURE.handler = tasks.unassign_departing_agent
 

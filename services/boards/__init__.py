@@ -36,9 +36,11 @@ from services.boards.access import (
 )
 from services.boards.commands import (
     BOARD_DELETION,
+    BOARD_GATEWAY_CHANGE,
     TASK_RULES,
     BoardCreate,
     BoardDeletion,
+    BoardGatewayChange,
     BoardType,
     BoardUpdate,
     SuccessMetrics,

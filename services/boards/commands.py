@@ -190,6 +190,18 @@ BOARD_DELETION: Hook[BoardDeletion, list[NewEvent]] = Hook()
 """A board is about to be deleted; the returned events are recorded before its own."""
 
 
+@dataclass(frozen=True)
+class BoardGatewayChange:
+    """A locked board that was given another gateway, or none."""
+
+    actor: Actor
+    board: Board
+
+
+BOARD_GATEWAY_CHANGE: Hook[BoardGatewayChange, list[NewEvent]] = Hook()
+"""A board has another gateway, or none; the returned events are recorded before its own."""
+
+
 async def create_board(session: AsyncSession, member: Member, fields: BoardCreate) -> Board:
     """Create a board in the member's organization, and let the member read and change it.
 
@@ -250,14 +262,16 @@ async def update_board(
         return board
     old_group_id, old_gateway_id = board.board_group_id, board.gateway_id
     diff = _apply(board, new)
+    new_events: list[NewEvent] = []
     if new.keys() - FIELDS_NOT_IN_AGENT_FILES:
         await session.flush()
         if "gateway_id" in new:
+            new_events += await BOARD_GATEWAY_CHANGE.run(session, BoardGatewayChange(actor, board))
             await desired_state.move_agents(session, Agent.board_id == board.id, board.gateway_id)
         await desired_state.request_board_sync(session, board, previous_gateway_id=old_gateway_id)
-    updated = board_updated_event(actor, board, diff)
+    new_events.append(board_updated_event(actor, board, diff))
     outgoing = await board_update_messages(session, actor, board, diff, old_group_id=old_group_id)
-    await messages.enqueue_messages(session, outgoing, new_events=[updated])
+    await messages.enqueue_messages(session, outgoing, new_events=new_events)
     return board
 
 

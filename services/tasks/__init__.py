@@ -56,6 +56,7 @@ from services.tasks.commands import (
     create_task,
     unassign_departing_agent,
     unassign_former_readers,
+    unassign_gateway_agents,
     update_task,
 )
 from services.tasks.comments import (

@@ -234,6 +234,18 @@ async def unassign_departing_agent(
     return build_events(departure.actor, departure.board, task_events)
 
 
+async def unassign_gateway_agents(
+    session: AsyncSession, change: boards.BoardGatewayChange
+) -> list[events.NewEvent]:
+    """Unassign the open tasks of agents that manage other gateways than that of a board."""
+    board = change.board
+    of_others = select(Agent.id).where(
+        Agent.board_id.is_(None), Agent.gateway_id.is_distinct_from(board.gateway_id)
+    )
+    task_events = await unassign_tasks(session, board, Task.assigned_agent_id.in_(of_others))
+    return build_events(change.actor, board, task_events)
+
+
 async def unassign_tasks(
     session: AsyncSession, board: Board, condition: ColumnElement[bool]
 ) -> Sequence[TaskEvent]:

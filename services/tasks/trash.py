@@ -216,9 +216,12 @@ async def _has_lost_assignee(
         return not await boards.can_user_read(session, board, task.assigned_user_id)
     if task.assigned_agent_id is None:
         return task.status is Status.IN_PROGRESS
-    is_here = Agent.board_id.is_(None) | (Agent.board_id == board.id)  # those of gateways have none
+    # the agent of a gateway has no board
+    is_of_gateway = Agent.board_id.is_(None) & (Agent.gateway_id == board.gateway_id)
     present = select(Agent.id).where(
-        Agent.id == task.assigned_agent_id, is_here, desired_state.IS_NOT_BEING_REMOVED
+        Agent.id == task.assigned_agent_id,
+        is_of_gateway | (Agent.board_id == board.id),
+        desired_state.IS_NOT_BEING_REMOVED,
     )
     return await session.scalar(present) is None
 

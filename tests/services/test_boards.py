@@ -38,6 +38,7 @@ from tests.support.board_helpers import (
 )
 from tests.support.board_rows import make_task
 from tests.support.credentials import authenticate_agent
+from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.memory_rows import create_group_of
 from tests.support.people_rows import token_secret
 from tests.support.statement_counter import count_statements
@@ -309,3 +310,38 @@ async def test_numbers_are_those_of_readable_boards_only(
         assert counts == ({group.id: (1, 1)} if sees else {})
         of_group = await boards.list_boards_of_group(session, member, group.id)
         assert [board.name for board in of_group] == ([sees] if sees else [])
+
+
+async def test_a_moved_board_takes_tasks_from_the_agent_of_its_former_gateway(
+    session: AsyncSession, world: World
+) -> None:
+    former, other = make_gateway(world.tern), make_gateway(world.tern, "Pier")
+    mains = [make_main_agent(former), make_main_agent(other)]
+    main, other_main = (one[0] for one in mains)
+    session.add_all([former, other, *mains[0], *mains[1]])
+    await session.flush()
+    await update_board(session, world.alice, world.board, gateway_id=former.id)
+    started = {"status": Status.IN_PROGRESS, "in_progress_at": now()}
+    begun = world.make_task("Begun", assigned_agent_id=main.id, **started)
+    reviewed = world.make_task("Reviewed", status=Status.REVIEW, assigned_agent_id=main.id)
+    done = world.make_task("Done", status=Status.DONE, assigned_agent_id=main.id)
+    of_worker = world.make_task("Of a worker", assigned_agent_id=world.worker.id)
+    session.add_all([begun, reviewed, done, of_worker])
+    await session.flush()
+
+    await update_board(session, world.alice, world.board, gateway_id=other.id)
+
+    assert (begun.status, begun.assigned_agent_id) == (Status.INBOX, None)
+    assert (reviewed.status, reviewed.assigned_agent_id) == (Status.REVIEW, None)
+    assert (done.assigned_agent_id, of_worker.assigned_agent_id) == (main.id, world.worker.id)
+    types = [event.type for event in await list_board_events(session, world.board)]
+    assert types[-3:] == [
+        EventType.TASK_STATUS_CHANGED,
+        EventType.TASK_UPDATED,
+        EventType.BOARD_UPDATED,
+    ]
+
+    of_worker.assigned_agent_id = other_main.id
+    await session.flush()
+    await update_board(session, world.alice, world.board, gateway_id=None)
+    assert of_worker.assigned_agent_id is None

@@ -14,6 +14,7 @@ from models import (
     ApprovalStatus,
     ApprovalTask,
     Base,
+    Board,
     Comment,
     DeletedTask,
     DesiredState,
@@ -26,7 +27,7 @@ from models import (
     TaskDependency,
     new_id,
 )
-from services import agents, approvals, tasks
+from services import agents, approvals, boards, tasks
 from services.approvals import ApprovalCreate
 from tests.support.gateway_rows import make_gateway, make_main_agent, make_run
 from tests.support.tool_calls import make_coding_session, make_tool_grant
@@ -190,15 +191,25 @@ async def test_a_task_whose_agent_left_is_restored_unassigned(
 
 
 async def test_a_task_of_the_agent_of_a_gateway_is_restored_with_it(session, world) -> None:
-    gateway = make_gateway(world.tern)
+    gateway, other = make_gateway(world.tern), make_gateway(world.tern, "Pier")
     main, token = make_main_agent(gateway)
+    other_main, other_token = make_main_agent(other)
     started = {"status": Status.IN_PROGRESS, "in_progress_at": now()}
     task = world.make_task(assigned_agent_id=main.id, **started)
-    session.add_all([gateway, main, token, task])
+    session.add_all([gateway, other, main, token, other_main, other_token, task])
     await session.flush()
-    await tasks.delete_task(session, world.alice, world.board, task.id)
-    found = (await tasks.restore_task(session, world.alice, world.board, task.id)).task
+    board = await session.get(Board, world.board.id)
+    board.gateway_id = gateway.id
+    await tasks.delete_task(session, world.alice, board, task.id)
+    found = (await tasks.restore_task(session, world.alice, board, task.id)).task
     assert (found.status, found.assigned_agent_id) == (Status.IN_PROGRESS, main.id)
+
+    await tasks.delete_task(session, world.alice, board, task.id)
+    await boards.update_board(
+        session, world.alice, board, boards.BoardUpdate.of(gateway_id=other.id)
+    )
+    found = (await tasks.restore_task(session, world.alice, board, task.id)).task
+    assert (found.status, found.assigned_agent_id) == (Status.INBOX, None)
 
 
 async def test_what_is_about_a_task_is_linked_with_it_again(session, world) -> None:
