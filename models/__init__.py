@@ -18,7 +18,7 @@ from models.agent import (
     ProvisioningState,
     ProvisioningStep,
 )
-from models.approval import Approval, ApprovalStatus, ApprovalTask
+from models.approval import DECISIONS_TOPIC, Approval, ApprovalStatus, ApprovalTask
 from models.approval_policy import (
     TOOL_CONDITIONS,
     ApprovalPolicy,

@@ -14,6 +14,9 @@ from models.base import Base
 from models.board import Board
 from models.task import Task
 
+DECISIONS_TOPIC = "approval decisions"
+"""The topic on the event channel that wakes the workers when an approval has been decided."""
+
 
 class ApprovalStatus(StrEnum):
     """The status of an approval, as agents see it."""

@@ -22,7 +22,7 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory, is_outage, is_temporary_error
 from core.db.reads import Query, ReadFactory, Source
 from core.security.encryption import SecretCipher
-from models import Agent
+from models import DECISIONS_TOPIC, Agent
 from services import (
     agents,
     approvals,
@@ -96,7 +96,7 @@ class PeriodicTasks:
                 "finalization",
                 intervals.finalization,
                 self.finalize_approvals,
-                topic=approvals.DECISIONS_TOPIC,
+                topic=DECISIONS_TOPIC,
             ),
             PeriodicTask("offline", intervals.offline, self.mark_timeouts),
             PeriodicTask("follow_up", intervals.follow_up, self.follow_up),

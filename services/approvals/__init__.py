@@ -26,7 +26,6 @@ from services.approvals.details import (
 )
 from services.approvals.direct_completions import approve_and_complete, propose_completions
 from services.approvals.finalization import (
-    DECISIONS_TOPIC,
     allow_by_policy,
     finalize_due_approvals,
     find_next_finalization,

@@ -5,18 +5,26 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, bindparam, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from core.db.listen import CHANNEL
 from core.db.reads import Query, Source
 from core.errors import AppError
-from models import Agent, Approval, ApprovalStatus, Board, EventType, PolicyVerdict, Status, Task
-from services import messages, organizations, tasks
+from models import (
+    DECISIONS_TOPIC,
+    Agent,
+    Approval,
+    ApprovalStatus,
+    Board,
+    EventType,
+    PolicyVerdict,
+    Status,
+    Task,
+)
+from services import messages, organizations, outbox, tasks
 from services.approvals import votes
 from services.approvals.details import (
     ApprovalDetail,
@@ -28,9 +36,6 @@ from services.events import NewEvent
 from services.messages import OutgoingMessage
 
 log = logging.getLogger(__name__)
-
-DECISIONS_TOPIC = "approval decisions"
-"""The topic on the event channel that wakes the workers when an approval has been decided."""
 
 FINAL_EVENT_TYPES = {
     ApprovalStatus.APPROVED: EventType.APPROVAL_APPROVED,
@@ -229,12 +234,9 @@ def _build_decision_messages(detail: ApprovalDetail) -> list[OutgoingMessage]:
     return [to_lead, replace(message, to=detail.agent)] if detail.agent else [to_lead]
 
 
-WAKE_WORKERS: Query[tuple[Any]] = Query(select(func.pg_notify(CHANNEL, DECISIONS_TOPIC)))
-
-
 async def wake_workers(session: AsyncSession) -> None:
     """Wake the workers on commit, so that they plan the next finalization."""
-    await WAKE_WORKERS.fetch(session)
+    await outbox.wake_workers(session, DECISIONS_TOPIC)
 
 
 async def publish_effects(session: AsyncSession, effects: Sequence[FinalizationEffects]) -> None:

@@ -39,6 +39,7 @@ from core.fields import KnownVersions, check_version
 from core.paging import KeysetPage, KeysetQuery, PagePlace
 from core.text import N_
 from models import (
+    DECISIONS_TOPIC,
     Actor,
     Agent,
     AgentQuestion,
@@ -67,6 +68,7 @@ from models import (
     new_id,
 )
 from services import boards, custom_fields, desired_state, events, notifications
+from services.outbox import wake_workers
 from services.tasks import dependencies
 from services.tasks.commands import return_to_inbox, unassign_task
 from services.tasks.queries import BOARD_ID, TaskDetail, get_task, get_task_detail, task_not_found
@@ -161,6 +163,8 @@ async def restore_kept_task(
     ]
     if pending:
         await notifications.reopen(session, notifications.DECISION_KINDS, pending)
+    if any(row["status"] == ApprovalStatus.PENDING for row in rows[Approval.__tablename__]):
+        await wake_workers(session, DECISIONS_TOPIC)  # a decision may be due
     return await _update_after_restore(
         session, board, task, rows[Task.__tablename__][0], approval_ids
     )

@@ -10,12 +10,13 @@ from sqlalchemy import func, select, text, update
 from core.clock import now
 from core.db.listen import PostgresListener
 from models import (
+    DECISIONS_TOPIC,
     Approval,
     ApprovalStatus,
     Board,
     EventType,
 )
-from services import approvals
+from services import approvals, boards, tasks
 from services.approval_actions import hash_action
 from tests.support.worker_harness import (
     APPROVED,
@@ -37,7 +38,7 @@ async def listening_for_decisions(settings):
     listener = PostgresListener()
     listening = asyncio.create_task(listener.listen(settings.dsn))
     try:
-        with listener.subscribe(approvals.DECISIONS_TOPIC) as notified:
+        with listener.subscribe(DECISIONS_TOPIC) as notified:
             await asyncio.wait_for(listener.connected.wait(), 5)
             notified.clear()
             yield notified
@@ -65,6 +66,27 @@ async def test_a_decision_wakes_the_workers_only_if_it_is_committed(
         await asyncio.wait_for(notified.wait(), 5)
     async with isolated_transaction() as session:
         assert await approvals.find_next_finalization(session) is not None
+
+
+async def test_a_restored_decision_wakes_the_workers(
+    isolated_settings, isolated_transaction, isolated_world
+) -> None:
+    world = isolated_world
+    async with isolated_transaction() as session:
+        world.board = await session.merge(world.board)
+        task = world.make_task()
+        approval, link = world.make_approval(task)
+        session.add_all([task, approval, link])
+        task_id, approval_id = task.id, approval.id
+    await approve(isolated_transaction, world, approval_id, undo_seconds=60)
+    async with isolated_transaction() as session:
+        board = await boards.lock_board(session, world.alice, world.board.id)
+        await tasks.delete_task(session, world.alice, board, task_id)
+    async with listening_for_decisions(isolated_settings) as notified:
+        async with isolated_transaction() as session:
+            board = await boards.lock_board(session, world.alice, world.board.id)
+            await tasks.restore_task(session, world.alice, board, task_id)
+        await asyncio.wait_for(notified.wait(), 5)
 
 
 async def test_the_next_finalization_is_that_of_the_earliest_decision(

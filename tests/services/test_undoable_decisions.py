@@ -8,7 +8,7 @@ from sqlalchemy import select, text, update
 
 from core.clock import now
 from core.errors import Conflict, Forbidden, Invalid, NotFound
-from models import Approval, Comment, EventType, PolicyVerdict, Role
+from models import DECISIONS_TOPIC, Approval, Comment, EventType, PolicyVerdict, Role
 from services import approvals
 from tests.support.approval_helpers import (
     APPROVED,
@@ -51,7 +51,7 @@ class TestUndoableDecisions:
             await decide_approval(session, world.bob, approval)
 
         notified = [sent.arguments for sent in log.all if "pg_notify" in sent.statement]
-        assert any(approvals.DECISIONS_TOPIC in str(values) for values in notified)
+        assert any(DECISIONS_TOPIC in str(values) for values in notified)
         assert await approvals.find_next_finalization(session) == approval.finalizes_at
 
     async def test_undone_decision_leaves_no_trace_for_agents(self, session, world):
