@@ -1,6 +1,6 @@
 """Create agents: by admins, by leads, for gateways, linked, or by a first heartbeat."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
@@ -27,7 +27,7 @@ from models import (
     Gateway,
     User,
 )
-from services import desired_state, events, rows
+from services import desired_state, events, messages, rows
 from services.agents.events import agent_created_event, agent_event
 from services.agents.heartbeats import apply_first_heartbeat
 from services.agents.rules import DEFAULT_HEARTBEAT, OFFLINE_AFTER
@@ -329,13 +329,24 @@ async def rename_gateway_agent(session: AsyncSession, gateway: Gateway, name: st
     await session.execute(statement.values(name=gateway_agent_name(name), updated_at=now()))
 
 
-async def delete_gateway_agent(session: AsyncSession, gateway_id: UUID) -> Sequence[Agent]:
-    """Delete the agent of a gateway and all agents that wait for their removal; return them."""
+async def delete_gateway_agent(
+    session: AsyncSession, user: User, gateway_id: UUID
+) -> list[events.NewEvent]:
+    """Delete the agent of a gateway and all agents that wait for their removal; return the events.
+
+    These are also about the messages that the agents did not get.
+    """
     condition = Agent.board_id.is_(None) | (Agent.desired_state == DesiredState.GONE)
     locked = select(Agent.id).where(Agent.gateway_id == gateway_id, condition)
     locked = locked.order_by(*AGENT_LOCK_ORDER).with_for_update()
-    deleted = delete(Agent).where(Agent.id.in_(locked)).returning(Agent)
-    return (await session.scalars(deleted)).all()
+    ids = (await session.scalars(locked)).all()
+    new_events = await messages.fail_undelivered(session, ids)
+    deleted = delete(Agent).where(Agent.id.in_(ids)).returning(Agent)
+    new_events += [
+        agent_event(EventType.AGENT_DELETED, user, None, agent)
+        for agent in await session.scalars(deleted)
+    ]
+    return new_events
 
 
 def gateway_agent_name(name: str) -> str:

@@ -290,14 +290,11 @@ async def delete_gateway(session: AsyncSession, member: Member, gateway_id: UUID
         reason = N_("Agents are on this gateway: unlink or delete them first.")
         raise Conflict("gateway_in_use", reason, boards=boards)
     await session.execute(desired_state.build_cleanup_insert(Gateway.id == gateway.id))
-    deleted = await agents.delete_gateway_agent(session, gateway.id)
+    agent_events = await agents.delete_gateway_agent(session, member.user, gateway.id)
     await session.delete(gateway)
     await session.flush()
-    new_events = [_gateway_event(EventType.GATEWAY_DELETED, member, gateway)]
-    new_events += [
-        agents.agent_event(EventType.AGENT_DELETED, member.user, None, agent) for agent in deleted
-    ]
-    await events.record_events(session, new_events)
+    deleted = _gateway_event(EventType.GATEWAY_DELETED, member, gateway)
+    await events.record_events(session, [deleted, *agent_events])
 
 
 def _gateway_event(

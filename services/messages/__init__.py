@@ -21,6 +21,7 @@ from services.messages.commands import (
     acknowledge_messages,
     enqueue_messages,
     expire_undelivered,
+    fail_undelivered,
     retry_message,
 )
 from services.messages.gateway_delivery import create_delivery_job

@@ -305,6 +305,26 @@ async def retry_message(
     return message
 
 
+async def fail_undelivered(
+    session: AsyncSession, agent_ids: Collection[UUID]
+) -> list[events.NewEvent]:
+    """Mark the queued messages to agents that are being deleted as failed; return the events.
+
+    They go with the agents, so these events are what their senders learn. The caller has locked the
+    agents for a deletion.
+    """
+    queued = select(Message).where(
+        Message.agent_id.in_(agent_ids), Message.state == MessageState.QUEUED
+    )
+    locked = queued.order_by(Message.id).with_for_update().execution_options(populate_existing=True)
+    new_events: list[events.NewEvent] = []
+    for message in (await session.scalars(locked)).all():
+        message.fail("The agent was deleted before it got this message.")
+        new_events += status_events(message)
+    await session.flush()
+    return new_events
+
+
 async def expire_undelivered(
     session: AsyncSession, *, max_age: timedelta = DELIVERY_TIMEOUT
 ) -> int:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from core.errors import Forbidden, NotFound
 from models import Agent, DeletedTask, EventType, Status, Task
-from services import agents
+from services import agents, messages
 from tests.support.agent_helpers import create_agent, list_agent_names, list_events
 from tests.support.credentials import authenticate_agent
 from tests.support.people_rows import token_secret
@@ -46,6 +46,34 @@ async def test_deletion_returns_tasks_to_the_inbox_and_records_it(session, world
     last = (await list_events(session))[-1]
     assert (last.agent_id, last.data["name"]) == (world.worker.id, "Worker")
     assert (await authenticate_agent(session, token_secret(world.worker))) is None
+
+
+async def test_senders_learn_that_a_deleted_agent_did_not_get_their_messages(
+    session, world
+) -> None:
+    sent = messages.OutgoingMessage(
+        to=world.worker,
+        content="NUDGE\nAre you there?",
+        board=world.board,
+        sender=world.lead,
+        on_failed=EventType.NUDGE_FAILED,
+        event_subject=world.lead,
+    )
+    read = messages.OutgoingMessage(to=world.worker, content="TASK ASSIGNED", board=world.board)
+    _, read_id = await messages.enqueue_messages(session, [sent, read])
+    await messages.acknowledge_message(session, world.worker, read_id)
+    before = len(await list_events(session))
+
+    await agents.delete_agent(session, world.alice, world.worker.id)
+
+    recorded = (await list_events(session))[before:]
+    assert [event.type for event in recorded] == [
+        EventType.MESSAGE_FAILED,
+        EventType.NUDGE_FAILED,
+        EventType.AGENT_DELETED,
+    ]
+    assert recorded[1].agent_id == world.lead.id
+    assert recorded[1].data["error"] == "The agent was deleted before it got this message."
 
 
 async def test_deleting_a_missing_agent_is_no_error(session, world) -> None:
