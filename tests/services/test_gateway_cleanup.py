@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 import worker.main
 from cli import demo_data, doctor
@@ -292,6 +294,37 @@ async def test_of_two_concurrent_cleanups_one_calls_the_gateway(
         await asyncio.gather(*(run_cleanup(harness) for _ in range(4)))
         assert harness.fake.connection_count == before + 1
         assert harness.fake.listed_agents() == []
+
+
+async def test_a_cleanup_ends_only_after_all_its_attempts(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    opened = list[None]()
+
+    @asynccontextmanager
+    async def open_or_fail() -> AsyncGenerator[AsyncSession]:
+        opened.append(None)
+        if len(opened) == 2:  # that of the first attempt, after the claim of both
+            raise ConnectionResetError("The database has closed the connection.")
+        async with isolated_transaction() as session:
+            yield session
+
+    async with run_provisioning_harness(isolated_transaction, isolated_world) as harness:
+        await encrypt_token(harness)
+        await harness.create_online_agent()
+        async with isolated_transaction() as session:
+            gateway = make_gateway(isolated_world.tern, "Pier")
+            session.add(gateway)
+            await session.flush()
+            session.add(make_main_agent(gateway, desired_state=DesiredState.RUNNING)[0])
+        await delete_organization(harness)
+        harness.moment += timedelta(hours=1)
+        with pytest.raises(ConnectionResetError):
+            await provisioning.run_cleanup(
+                open_or_fail, CONNECTOR, open_read=isolated_transaction, clock=harness.now
+            )
+        left = await list_cleanups(isolated_transaction)
+        assert [one.last_error for one in left].count(None) == 1
 
 
 async def create_gateway_with_agent(

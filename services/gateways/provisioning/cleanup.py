@@ -68,9 +68,11 @@ async def run_cleanup(
     for one in expired:
         keys = ", ".join(one.agent_keys)
         log.warning("Agents may be left on the gateway %s: %s (%s)", one.url, keys, one.last_error)
-    await asyncio.gather(
-        *[_clean_up_gateway(open_transaction, connector, one, clock) for one in due]
-    )
+    attempts = [_clean_up_gateway(open_transaction, connector, one, clock) for one in due]
+    # All of them end here: the worker does not close the database while one uses it.
+    for error in await asyncio.gather(*attempts, return_exceptions=True):
+        if error is not None:
+            raise error
 
 
 async def claim_due_cleanups(session: AsyncSession, moment: datetime) -> Sequence[GatewayCleanup]:
