@@ -171,11 +171,12 @@ class GatewaySupervisor:
             result = gateways.ProbeResult.from_diagnosis(self._connector, gateway.id, diagnosis)
             version, known = result.gateway_version, gateway.gateway_version
             async with self._leased_transaction() as session:
-                await gateways.record_probe(session, gateway, result)
-                if version and known and version != known:
+                recorded = await gateways.record_probe(session, gateway, result)
+                if recorded and version and known and version != known:
                     # Another version can need other files, and another place for them.
                     await desired_state.request_sync(session, Agent.gateway_id == gateway.id)
-            gateway.gateway_version = version or known
+            if recorded:  # otherwise it was changed or deleted, and is connected again
+                gateway.gateway_version = version or known
 
         while True:
             try:

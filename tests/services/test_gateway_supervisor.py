@@ -22,6 +22,7 @@ from tests.support.gateway_supervisors import (
 )
 from tests.support.older_gateways import fake_version
 from tests.support.world import World
+from worker.gateway_supervisor import LeaseTerm
 
 
 async def test_a_repaired_gateway_is_detected_automatically(
@@ -242,3 +243,48 @@ async def test_an_update_of_a_gateway_syncs_its_agents(
             fake.version, fake.missing = "2026.9.6", frozenset()
             await fake.close_connections(1012)
             await wait_for(lambda: is_known("2026.9.6", before + 1))
+
+
+async def test_a_probe_that_is_not_recorded_requests_no_sync(
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    connector: GatewayConnector,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The gateway was changed meanwhile, so it is connected again, and that requests the sync."""
+    record, missed = gateways.record_probe, list[str | None]()
+
+    async def record_or_note(session: Any, gateway: Gateway, result: Any) -> Gateway | None:
+        row = await record(session, gateway, result)
+        if row is None:
+            missed.append(result.gateway_version)
+        return row
+
+    monkeypatch.setattr(gateways, "record_probe", record_or_note)
+    async with run_fake_gateway(FakeGateway(**fake_version("2026.7.1"))) as fake:
+        gateway = await create_gateway(isolated_transaction, isolated_world, connector, fake)
+
+        async def is_known(version: str) -> bool:
+            found = await load_gateway(isolated_transaction, gateway)
+            return found is not None and (found.capabilities or {}).get("version") == version
+
+        async def load_generation() -> int | None:
+            async with isolated_transaction() as session:
+                query = select(Agent.generation).where(Agent.gateway_id == gateway.id)
+                return await session.scalar(query)
+
+        before = await load_generation()
+        assert before is not None
+        late = {"interval": 60, "term": LeaseTerm(600)}  # it does not see the change
+        async with run_supervisor(connector, isolated_transaction, **late):
+            await wait_for(lambda: is_known("2026.7.1"))
+            async with isolated_transaction() as session:
+                await session.execute(update(Gateway).values(version=Gateway.version + 1))
+            fake.version, fake.missing = "2026.9.6", frozenset()
+            for number in (1, 2):  # the first one has ended when the second one is missed
+                await fake.close_connections(1012)
+                await wait_for(lambda: is_true(missed.count("2026.9.6") >= number))  # noqa: B023
+        assert await load_generation() == before
+        async with run_supervisor(connector, isolated_transaction):
+            await wait_for(lambda: is_known("2026.9.6"))
+        assert await load_generation() == before + 1
