@@ -23,7 +23,7 @@ from core.security.encryption import DecryptionError, SecretCipher
 from core.security.secrets import secrets_equal
 from core.text import N_
 from models import ChannelKind, Member, NotificationChannel, NotificationKind, new_id
-from services import audit, notifications
+from services import audit, notifications, organizations
 from services.audit import AuditAction, AuditObject, NewAuditRecord, record_audit
 from services.channels.configurations import (
     ChannelCreate,
@@ -138,6 +138,7 @@ async def create_channel(
     """
     kind = ChannelKind(fields.kind)
     config = check_config(kind, fields.model_dump(exclude={"kind", "name"}))
+    await organizations.lock_user(session, member.user)  # so that two requests count one another
     existing = await CHANNELS.fetch(session, **_condition(member))
     replaced = await _delete_subscription(session, existing, cipher, config.get("endpoint"))
     if len(existing) - len(replaced) >= MAX_CHANNELS:

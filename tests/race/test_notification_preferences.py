@@ -1,18 +1,21 @@
-"""Choices of what a user is notified of, while what they are about is deleted."""
+"""Channels and choices of a user, while others are created or deleted."""
 
 import asyncio
 
 import pytest
 from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import TransactionFactory
-from core.errors import AppError
-from models import Board, NotificationChannel, NotificationKind
-from services import notifications
+from core.errors import AppError, Conflict
+from models import Board, ChannelKind, NotificationChannel, NotificationKind
+from services import channels, notifications
+from services.channels import ChannelForm, store
 from services.notifications import NotificationPreferencesUpdate
 from tests.support.api_objects import make_channel
 from tests.support.board_rows import make_board
 from tests.support.lock_waiter import wait_for_lock_waiter
+from tests.support.secret_key import CIPHER
 from tests.support.world import World
 
 
@@ -50,3 +53,27 @@ async def test_a_choice_is_refused_while_its_object_is_deleted(
     with pytest.raises(AppError) as refused:
         await racing
     assert refused.value.code == code
+
+
+async def test_two_requests_at_once_create_no_channel_above_the_limit(
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(store, "MAX_CHANNELS", 1)
+
+    async def create(session: AsyncSession) -> None:
+        fields = ChannelForm(kind=ChannelKind.NTFY, name="Mine", url="https://ntfy.sh/topic")
+        await channels.create_channel(session, isolated_world.alice_member, CIPHER, fields)
+
+    async def create_second() -> None:
+        async with isolated_transaction() as session:
+            await create(session)
+
+    async with isolated_transaction() as session:
+        await create(session)
+        racing = asyncio.create_task(create_second())
+        await wait_for_lock_waiter(isolated_transaction)
+    with pytest.raises(Conflict) as refused:
+        await racing
+    assert refused.value.code == "too_many_channels"
