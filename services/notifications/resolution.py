@@ -14,43 +14,58 @@ from services.notifications.creation import DELIVERY_TOPIC, ESCALATED_PREFIX, US
 
 Kind = NotificationKind
 
-_RESOLVE = Write(
-    text("""
-    with resolved as (
-        update notifications set
-            resolved_at = :at, key = case when merges then null else key end
-        where kind = any(:kinds) and key = any(:keys) and resolved_at is null
-            and (cast(:user_id as uuid) is null or user_id = :user_id)
-        returning user_id
-    )
-    select count(pg_notify(:channel, :user_topic || user_id))
-    from (select distinct user_id from resolved) as notified
-""")
-)
 
-_RESOLVE_CHAT_QUESTIONS = Write(
-    text("""
-    with resolved as (
-        update notifications set resolved_at = :at, key = case when merges then null else key end
-        where kind = 'question' and board_id = :board_id and resolved_at is null
-        and data ->> 'question_id' is null
+def _lock_rows(condition: str) -> str:
+    """Return the start of a statement that locks notifications in the order of `notify`."""
+    return f"""
+    with locked as (
+        select id from notifications where {condition}
+        order by user_id, kind, key, id for update
+    ),
+    """  # noqa: S608
+
+
+def _resolve_statement(condition: str, *, key: str) -> Write:
+    """Build the statement that resolves notifications and sets their keys."""
+    return Write(
+        text(f"""
+    {_lock_rows(f"{condition} and resolved_at is null")}
+    resolved as (
+        update notifications set resolved_at = :at, key = {key}
+        where id in (select id from locked)
         returning user_id
     )
     select count(pg_notify(:channel, :user_topic || user_id))
     from (select distinct user_id from resolved) as notified
-""")
+    """)  # noqa: S608
+    )
+
+
+_KEY_UNLESS_MERGED = "case when merges then null else key end"
+_RESOLVE = _resolve_statement(
+    "kind = any(:kinds) and key = any(:keys)"
+    " and (cast(:user_id as uuid) is null or user_id = :user_id)",
+    key=_KEY_UNLESS_MERGED,
+)
+_RESOLVE_CHAT_QUESTIONS = _resolve_statement(
+    "kind = 'question' and board_id = :board_id and data ->> 'question_id' is null",
+    key=_KEY_UNLESS_MERGED,
 )
 
 _REOPEN = Write(
-    text("""
-    with reopened as (
+    text(
+        _lock_rows(  # noqa: S608
+            "kind = any(:kinds) and key = any(:keys) and resolved_at is not null"
+            " and user_id is distinct from cast(:excluded_user_id as uuid)"
+            " and (cast(:user_id as uuid) is null or user_id = :user_id)"
+        )
+        + """
+    reopened as (
         update notifications set
             resolved_at = null,
             read_at = case when not :is_news then read_at end,
             updated_at = case when not :is_news then updated_at else :at end
-        where kind = any(:kinds) and key = any(:keys) and resolved_at is not null
-            and user_id is distinct from cast(:excluded_user_id as uuid)
-            and (cast(:user_id as uuid) is null or user_id = :user_id)
+        where id in (select id from locked)
         returning id, user_id
     ),
     queued as (
@@ -62,7 +77,8 @@ _REOPEN = Write(
         (select count(pg_notify(:channel, :user_topic || user_id))
             from (select distinct user_id from reopened) as notified),
         (select count(pg_notify(:channel, :delivery_topic)) from (select 1 from queued limit 1) as one)
-""")  # noqa: E501
+"""  # noqa: E501
+    )
 )
 
 
@@ -121,22 +137,12 @@ def _condition(kinds: Sequence[NotificationKind], keys: Sequence[str]) -> dict[s
     }
 
 
-def _resolve_statement(column: str) -> Write:
+def _resolve_of_objects(column: str) -> Write:
     """Build the statement for the objects of a column.
 
     The notifications lose their keys, so that a restored object can cause new ones.
     """
-    return Write(
-        text(f"""
-        with resolved as (
-            update notifications set resolved_at = :at, key = null
-            where {column} = any(:ids) and kind = any(:kinds) and resolved_at is null
-            returning user_id
-        )
-        select count(pg_notify(:channel, :user_topic || user_id))
-        from (select distinct user_id from resolved) as notified
-    """)  # noqa: S608
-    )
+    return _resolve_statement(f"{column} = any(:ids) and kind = any(:kinds)", key="null")
 
 
 AGENT_KINDS = (
@@ -146,9 +152,9 @@ AGENT_KINDS = (
 GATEWAY_KINDS = (Kind.GATEWAY_AWAY, Kind.GATEWAY_CONFIG_INVALID)
 TASK_KINDS = (Kind.TASK_STALE, Kind.DUE_SOON)
 DELETIONS: dict[EventType, tuple[Write, Sequence[NotificationKind]]] = {
-    EventType.AGENT_DELETED: (_resolve_statement("agent_id"), AGENT_KINDS),
-    EventType.GATEWAY_DELETED: (_resolve_statement("gateway_id"), GATEWAY_KINDS),
-    EventType.TASK_DELETED: (_resolve_statement("task_id"), TASK_KINDS),
+    EventType.AGENT_DELETED: (_resolve_of_objects("agent_id"), AGENT_KINDS),
+    EventType.GATEWAY_DELETED: (_resolve_of_objects("gateway_id"), GATEWAY_KINDS),
+    EventType.TASK_DELETED: (_resolve_of_objects("task_id"), TASK_KINDS),
 }
 """Events of deletions: how the notifications are resolved, and of which kinds."""
 

@@ -1,19 +1,24 @@
 """Notifications of states that come and go are resolved when the state is over."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
-from models import Gateway, Notification, NotificationKind, User
+from core.db.engine import TransactionFactory
+from models import EventType, Gateway, Notification, NotificationKind, User
 from openclaw import ErrorKind
-from services import agents, messages
+from services import agents, messages, notifications
 from services.gateways.health import ProbeResult, record_probe
 from services.messages.circuit_breakers import MESSAGE_LIMITS
+from services.notifications import Audience, NewNotification
+from services.notifications.resolution import resolve_deleted
 from tests.support.gateway_rows import make_gateway
+from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.world import World
 from web.notifications.texts import describe_body
 
@@ -100,3 +105,38 @@ async def test_those_who_may_write_are_notified_while_an_agent_is_held(
     assert await list_notified(session, Kind.AGENT_HELD) == ids(world.alice, world.bob)
     await agents.release_agent(session, world.alice_member, world.worker.id)
     assert await list_notified(session, Kind.AGENT_HELD) == []
+
+
+async def test_notifications_are_resolved_in_the_order_in_which_they_are_read(
+    isolated_transaction: TransactionFactory, isolated_world: World
+) -> None:
+    """So who marks them as read at the same time does not wait for the one who waits for them."""
+    task = isolated_world.make_task()
+    async with isolated_transaction() as session:
+        for kind in (Kind.TASK_STALE, Kind.DUE_SOON):
+            one = NewNotification(
+                kind,
+                isolated_world.tern.id,
+                str(task.id),
+                audience=Audience.USERS,
+                user_ids=[isolated_world.alice.id],
+                task=task,
+            )
+            await notifications.notify(session, [one])
+
+    async def resolve_both() -> None:
+        async with isolated_transaction() as session:
+            await resolve_deleted(session, EventType.TASK_DELETED, [task.id])
+
+    def lock(kind: Kind) -> Select[Any]:
+        return select(Notification.id).where(Notification.kind == kind).with_for_update(nowait=True)
+
+    async with isolated_transaction() as session:
+        await session.execute(lock(Kind.DUE_SOON))
+        resolving = asyncio.create_task(resolve_both())
+        await wait_for_lock_waiter(isolated_transaction)
+        await session.execute(lock(Kind.TASK_STALE))
+    await resolving
+    async with isolated_transaction() as session:
+        for kind in (Kind.TASK_STALE, Kind.DUE_SOON):
+            assert await list_notified(session, kind) == []
