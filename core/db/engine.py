@@ -28,10 +28,13 @@ READ_ONLY = "25006"  # SQLSTATE
 OUTAGE_CODES = (
     *("08", "53"),  # a lost connection, and too few resources
     "57P",  # shutdown, crash and start
-    *("3D000", "55000"),  # a missing database, and one that accepts nobody, as during a restore
+    "3D000",  # a missing database, as during a restore
     READ_ONLY,
 )
 """The beginnings of the SQLSTATEs of outages (PostgreSQL documentation, appendix A)."""
+
+NOT_ACCEPTING = "55000"
+"""Outside of a transaction that of a database which accepts nobody; inside, of wrong statements."""
 
 TEMPORARY_CODES = ("40", "55P03", "57014", "25P03", "25P04")
 """Those of what concerns one transaction: deadlocks, and the limits of locks, statements and idle
@@ -290,7 +293,9 @@ def is_outage(error: BaseException) -> bool:
     # The last is that of a connection whose server has closed it, and of which the driver has not
     # read the end.
     lost = ConnectionError | TimeoutError | asyncpg.InternalClientError
-    return isinstance(error, lost) or find_sqlstate(error).startswith(OUTAGE_CODES)
+    code = find_sqlstate(error)
+    is_refused = code == NOT_ACCEPTING and getattr(error, "severity_en", None) == "FATAL"
+    return isinstance(error, lost) or is_refused or code.startswith(OUTAGE_CODES)
 
 
 def find_sqlstate(error: BaseException) -> str:

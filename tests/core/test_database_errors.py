@@ -71,6 +71,16 @@ async def test_an_invalid_statement_is_an_error_of_the_program(session: Any) -> 
     await savepoint.rollback()
 
 
+async def test_a_statement_that_comes_too_early_is_an_error_of_the_program(session: Any) -> None:
+    """Its SQLSTATE is that of a database that accepts no connections."""
+    savepoint = await session.begin_nested()
+    await session.execute(text("create temporary sequence unused"))
+    error = await catch_error(session.execute(text("select currval('unused')")))
+    assert find_sqlstate(error) == "55000"
+    assert is_fault(error)
+    await savepoint.rollback()
+
+
 @pytest.mark.parametrize("is_idle", [False, True])
 async def test_a_connection_that_the_server_has_closed_is_an_outage(
     settings: Settings, is_idle: bool
