@@ -108,7 +108,8 @@ def _new_agent_id(change: TaskChange) -> UUID | None:
         return change.last_worker_id if change.role is ActorRole.LEAD else None
     if change.enters(Status.REVIEW):
         return None
-    if change.role is ActorRole.WORKER and change.new_status in (Status.IN_PROGRESS, Status.DONE):
+    takes = change.new_status is Status.IN_PROGRESS or change.enters(Status.DONE)
+    if change.role is ActorRole.WORKER and takes:
         return change.actor_id
     return change.task.assigned_agent_id
 

@@ -227,6 +227,15 @@ async def test_done_at_is_set_until_the_task_is_reopened(session, world) -> None
     assert task.done_at is None
 
 
+async def test_a_worker_does_not_take_a_task_that_is_done_already(session, world) -> None:
+    task = world.make_task(status=Status.DONE, done_at=now())
+    session.add(task)
+    await session.flush()
+    done = tasks.TaskUpdate.of(status="done")
+    await tasks.update_task(session, world.worker, world.board, task.id, done)
+    assert (task.status, task.assigned_agent_id) == (Status.DONE, None)
+
+
 async def test_a_comment_sent_with_a_move_is_recorded_before_it(session, world) -> None:
     task = await add_task(session, world)
     changes = {"status": "done", "comment": " Shipped. "}
