@@ -413,6 +413,7 @@ async def update_agent(
     return await _encode_agent(changed, context)
 
 
+@error_responses(409)
 async def delete_agent(
     context: RequestContext, member: Member, agent_id: UUID, query: AgentDeletionQuery
 ) -> Ok:
@@ -435,6 +436,7 @@ async def provision_agent(
     return await _encode_agent(provisioned, context)
 
 
+@error_responses(409)
 async def create_agent_token(
     context: RequestContext, member: Member, agent: Agent, body: AgentTokenCreate
 ) -> AgentTokenRead:

@@ -184,6 +184,7 @@ ERRORS_BY_STATUS: Mapping[int, Sequence[AppError]] = {
 """Examples of errors. Those of a service repeat its words, which a test compares."""
 
 AGENT_ERROR = AppError("lead_required", "Only the board's lead can do that.")
+AGENT_MOVED = AppError("agent_moved", "The agent was moved meanwhile. Try again.")
 IDEMPOTENCY_ERRORS = {
     409: AppError(
         "idempotency_key_in_use",
@@ -230,6 +231,9 @@ def _select_details(status: int, operation: Operation) -> dict[str, Any]:
         }
     if status == 409 and operation.path.endswith("{task_id}"):
         details["task_blocked_cannot_transition"] = BLOCKED_TASK_DETAIL
+    changes_agent = operation.path.startswith("/agents/{agent_id}")
+    if status == 409 and changes_agent and "{message_id}" not in operation.path:
+        details[AGENT_MOVED.code] = AGENT_MOVED.message
     if status == 412 and operation.refuses_if_match:
         details = {"version_unsupported": VERSION_UNSUPPORTED}
     if status == 422:

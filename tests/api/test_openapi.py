@@ -159,6 +159,26 @@ def test_every_error_status_has_a_description() -> None:
             assert errors.STATUS_DESCRIPTIONS[status]
 
 
+def test_what_changes_an_agent_may_be_refused_because_it_was_moved() -> None:
+    """What only reads it, and what is about one of its messages or permissions, cannot."""
+    refused = {
+        (method, path)
+        for method, path, described in list_operations()
+        for response in [described["responses"].get("409")]
+        if response and "agent_moved" in response["content"]["application/json"]["examples"]
+    }
+    agent = "/api/v1/agents/{agent_id}"
+    assert refused == {
+        ("PATCH", agent),
+        ("DELETE", agent),
+        ("POST", f"{agent}/heartbeat"),
+        ("POST", f"{agent}/provisioning"),
+        ("PUT", f"{agent}/hold"),
+        ("DELETE", f"{agent}/hold"),
+        ("POST", f"{agent}/tokens"),
+    }
+
+
 def test_examples_of_errors_have_the_words_of_the_services() -> None:
     raised = "".join(
         path.read_text()
@@ -168,7 +188,8 @@ def test_examples_of_errors_have_the_words_of_the_services() -> None:
     raised = re.sub(r'"\s+"', "", raised)
     by_status = {**errors.ERRORS_BY_STATUS, 500: (), 502: ()}  # a phrase; the hints of a gateway
     given = [error for found in by_status.values() for error in found]
-    for error in [*given, errors.AGENT_ERROR, *errors.IDEMPOTENCY_ERRORS.values()]:
+    given += [errors.AGENT_ERROR, errors.AGENT_MOVED]
+    for error in [*given, *errors.IDEMPOTENCY_ERRORS.values()]:
         assert error.text in raised, error.code
     for kind in {kind for one in OPERATIONS for kind in errors.list_not_found_kinds(one)}:
         assert f'"{kind}_not_found"' in raised
