@@ -83,7 +83,7 @@ class BoardCreate(Fields):
     slug: Annotated[
         str,
         StringConstraints(strip_whitespace=True, max_length=MAX_NAME_LENGTH),
-        Field(description="Made from the name if blank or already used."),
+        Field(description="Made from the name if blank or already used. Slashes become hyphens."),
         Label(N_("Short name"), FieldKind.LINE),
     ] = ""
     description: Annotated[
@@ -409,9 +409,11 @@ async def find_free_slug(
 ) -> str:
     """Return `wanted`, or the first of `wanted-2`, `wanted-3` … that is free in the organization.
 
-    Locks the organization, so no other transaction can take the slug before the commit. Raises
-    NotFound if the organization does not exist.
+    Slashes become hyphens, because a slug is one part of an address. Locks the organization, so no
+    other transaction can take the slug before the commit. Raises NotFound if the organization does
+    not exist.
     """
+    wanted = re.sub(r"[/\\]", "-", wanted)
     organization = select(Organization.id).where(Organization.id == organization_id)
     if await session.scalar(organization.with_for_update(key_share=True)) is None:
         raise NotFound("organization_not_found", N_("There is no such organization."))

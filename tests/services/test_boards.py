@@ -96,6 +96,7 @@ async def test_member_without_admin_role_cannot_create_boards(
         ({"slug": " My Slug "}, "My Slug"),
         ({"slug": "launch"}, "launch-2"),
         ({"slug": "new"}, "new-2"),
+        ({"slug": "2026/spring\\launch"}, "2026-spring-launch"),
         ({"name": "New"}, "new-2"),
         ({"slug": "100%_"}, "100%_"),
     ],
