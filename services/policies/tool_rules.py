@@ -213,11 +213,13 @@ def _allows_command(pattern: tuple[str, ...], command: Command) -> bool:
     """Return whether a command has exactly these words, or more after a last `*`.
 
     More words must not add an action: the command does only what it does without them, also with
-    names of files in the project.
+    names of files in the project. Nor does a rule for `git status` cover the code that this runs in
+    another folder, which the words do not name.
     """
     words = command.words
     if pattern == words:
-        return True
+        runs_code = ToolAction.RUN_CODE in command.actions
+        return not runs_code or ToolAction.RUN_CODE in read_command_actions(words)
     if pattern == (ALL,):
         return ToolAction.READ_SECRET not in command.actions
     if pattern[-1] != ALL or words[: len(pattern) - 1] != pattern[:-1]:

@@ -36,12 +36,14 @@ class Effects:
     """The commands, actions, paths, hosts and doubts about a call.
 
     `folders` are those in which a command may be executed after `cd`; empty: it is not known.
+    `is_moved`: one of them is not the folder of the project.
     """
 
     def __init__(self, cwd: str | None) -> None:
         self.project = find_project(cwd)
         self.folder = cwd
         self.folders: tuple[str, ...] = (cwd,) if cwd else ()
+        self.is_moved = False
         self.steps_left = MAX_STEPS
         self.nodes_left = MAX_NODES
         self.has_variables = False  # whether the call gives values to variables
@@ -126,6 +128,10 @@ class Effects:
         if any(contains_client_config(one, self.project) for one in self._find(path)):
             self.act(ToolAction.WRITE_CLIENT_CONFIG)
 
+    def is_project(self, path: str) -> bool:
+        """Return whether a path is the folder of the project, if no folder was changed before."""
+        return read_path(path, self.folder, self.project).text == "."
+
     def contains_project(self, path: str) -> bool:
         """Return whether a path may lead to a folder with the whole project, or the home folder."""
         roots = (".", HOME, "/")
@@ -140,6 +146,7 @@ class Effects:
         """Record that the commands after this one may be executed in another folder."""
         facts = self._find(path)
         self.act(*(ToolAction.READ if one.is_inside else ToolAction.READ_OUTSIDE for one in facts))
+        self.is_moved |= not self.is_project(path)
         is_known = self.project is not None and all(one.is_inside for one in facts)
         if not is_known or len(self.folders) + len(facts) > MAX_FOLDERS:
             self.folders = ()

@@ -1,5 +1,6 @@
 """What a command of git does."""
 
+import posixpath
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -59,6 +60,8 @@ _LISTING_OPTION = re.compile(
 def read_git(_name: str, texts: Sequence[str], effects: Effects) -> None:
     """Add what a command of git does."""
     at = _read_global_options(texts, effects)
+    folders = _list_folders(texts[:at])
+    _check_folder(folders, effects)
     verb, rest = (texts[at], texts[at + 1 :]) if at < len(texts) else ("version", ())
     _read_options(verb, rest, effects)
     operands = list_operands(rest, with_values=False)
@@ -73,7 +76,7 @@ def read_git(_name: str, texts: Sequence[str], effects: Effects) -> None:
             ):
                 effects.act(ToolAction.READ_SECRET)
     if verb not in _READS and at > 0:
-        for folder in _list_folders(texts[:at]):
+        for folder in folders:
             effects.write(folder)
     is_push = _PUSHES.intersection((verb, *rest)) or (verb == "annex" and "sync" in rest)
     if is_push and verb not in ("stash", *_READS):
@@ -96,6 +99,15 @@ def _read_global_options(texts: Sequence[str], effects: Effects) -> int:
             at += texts[at] == "-c"
         at += 1
     return at
+
+
+def _check_folder(folders: Sequence[str], effects: Effects) -> None:
+    """Add that git can execute code if it is used in another folder than that of the project.
+
+    Files of a project can be a bare repository, whose configuration names programs.
+    """
+    if effects.is_moved or (folders and not effects.is_project(posixpath.join(*folders))):
+        effects.act(ToolAction.RUN_CODE)
 
 
 def _list_folders(options: Sequence[str]) -> list[str]:
@@ -130,6 +142,8 @@ def _read_verb(verb: str, rest: Sequence[str], operands: Sequence[str], effects:
         effects.act(ToolAction.DELETE)
     elif verb in _READS or _only_lists(verb, rest):
         effects.act(ToolAction.READ)
+        if verb == "remote" and rest:  # an address can contain a token
+            effects.act(ToolAction.READ_SECRET)
     elif verb in _CONNECTS:
         _connect(verb, rest, operands, effects)
     elif verb in _DELETES:
@@ -155,6 +169,8 @@ def _connect(verb: str, rest: Sequence[str], operands: Sequence[str], effects: E
     effects.act(ToolAction.WRITE_INSIDE)
     if verb in _CONFIGURES:
         effects.act(ToolAction.WRITE_GIT)
+    if verb == "remote" and operands[:1] in (["get-url"], ["show"]):
+        effects.act(ToolAction.READ_SECRET)
     if "foreach" in rest:
         effects.act(ToolAction.RUN)
     if verb == "send-email":

@@ -69,6 +69,8 @@ def find_inner_commands(
     if name in ("find", "fd", "fdfind"):
         if name != "find" and any(re.match(r"-[a-zA-Z]*[xX]|--exec", one.shown) for one in words):
             effects.doubt("variable")
+        if any(one.shown in ("-execdir", "-okdir") for one in words):
+            effects.doubt("folder")
         return _find_executed(words, is_find=name == "find")
     if name == "ssh":
         operands = [one.shown for one in words[1:] if not one.shown.startswith("-")]

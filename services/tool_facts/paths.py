@@ -52,6 +52,9 @@ _PUBLIC_NAMES = re.compile(
 _GIT_FILES = (".gitconfig", ".gitmodules", ".gitattributes", "head")
 """A folder with a file HEAD can be a repository, whose configuration git obeys."""
 
+_GIT_SECRETS = ("config", "config.worktree", ".git", "modules", "worktrees")
+"""In a repository: its configuration, where an address can contain a token, and folders with it."""
+
 _CLIENT_FOLDERS = (
     *(".claude", ".codex", ".gemini", ".copilot", ".opencode", ".agents"),
     *(".github/copilot", ".github/hooks", ".github/agents", ".github/mcp"),
@@ -132,6 +135,8 @@ def _is_secret(parts: list[str]) -> bool:
     if any(f"/{folder}/" in joined for folder in _SECRET_FOLDERS):
         return True
     name = parts[-1] if parts else ""
+    if ".git" in parts and any(fnmatchcase(one, name) for one in _GIT_SECRETS):
+        return True
     return _SECRET_NAMES.fullmatch(name) is not None and _PUBLIC_NAMES.fullmatch(name) is None
 
 
