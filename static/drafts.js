@@ -1,28 +1,32 @@
-// Keeps drafts: <textarea data-draft="name"> stores its text in the browser until the server has accepted it: with htmx
-// by its response, else by a page with [data-draft-sent="name"].
+// Keeps drafts: a text field [data-draft="name"] stores its text in the browser until the server has accepted it: with
+// htmx by its response, else by a page with [data-draft-sent="name"]. A field that is loaded again shows its draft, also in
+// place of a text of the server, because it was typed later.
 // A draft belongs to the user of the page (body[data-live], see live_connection.js): after a session has ended,
 // another user may sign in in the same browser.
 (() => {
   const user = new URL(document.body.dataset.live ?? "", location.href).searchParams.get("for") ?? "";
   const key = (name) => `draft:${user}:${name}`;
-  const areas = (root) => [...root.querySelectorAll("textarea[data-draft]")];
+  const fields = (root) => [...root.querySelectorAll("[data-draft]")];
   const store = ({ value, dataset: { draft } }) => {
     try { if (value) localStorage.setItem(key(draft), value); else localStorage.removeItem(key(draft)); } catch { /* storage is not available */ }
   };
   const discard = (name) => { try { localStorage.removeItem(key(name)); } catch { /* storage is not available */ } };
   const restore = () => {
     for (const { dataset } of document.querySelectorAll("[data-draft-sent]")) discard(dataset.draftSent);
-    for (const area of areas(document)) {
-      if (area.dataset.restored !== undefined) continue;
-      area.dataset.restored = "";
-      try { area.value ||= localStorage.getItem(key(area.dataset.draft)) ?? ""; } catch { /* storage is not available */ }
+    for (const field of fields(document)) {
+      if (field.dataset.restored !== undefined) continue;
+      field.dataset.restored = "";
+      if (field.value !== field.defaultValue) continue; // the user has typed in it
+      try { field.value = localStorage.getItem(key(field.dataset.draft)) ?? field.value; } catch { /* storage is not available */ }
     }
   };
-  document.addEventListener("input", (event) => { if (event.target.matches?.("textarea[data-draft]")) store(event.target); });
+  document.addEventListener("input", (event) => { if (event.target.matches?.("[data-draft]")) store(event.target); });
   document.addEventListener("htmx:after:request", (event) => {
     const { sourceElement, response, request } = event.detail.ctx;
     const form = sourceElement.closest?.("form");
-    if (form && request.method !== "GET" && response.status < 400) areas(form).forEach(store); // it was emptied (form_reset.js)
+    if (!form || request.method === "GET" || response.status >= 400) return;
+    // A form with [data-clears] keeps what was typed after it was sent (form_reset.js).
+    for (const field of fields(form)) if (form.hasAttribute("data-clears")) store(field); else discard(field.dataset.draft);
   });
   document.addEventListener("htmx:after:swap", restore);
   restore();

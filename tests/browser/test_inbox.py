@@ -6,8 +6,10 @@ from typing import Any
 
 from playwright.async_api import expect
 
+from tests.browser.test_approvals import ApprovalScenario, expect_toast, press_decision_key
+from tests.browser.test_inbox_keys import expect_open
 from tests.support.fake_agents_gateway import run_fake_agents_gateway
-from tests.support.live_site import LiveSite
+from tests.support.live_site import LiveSite, headline
 from tests.support.onboarding_stages import answer_question, post_agent_message
 from tests.support.page_checks import PHONE, in_sizes, list_axe_violations
 
@@ -80,6 +82,46 @@ async def test_an_answer_that_the_server_has_not_accepted_stays_as_a_draft(site:
         await expect(page.get_by_text("The red one")).to_be_visible()
         stored = await page.evaluate("Object.keys(localStorage)")
         assert [name for name in stored if name.startswith("draft:")] == []
+
+
+async def test_the_texts_about_an_item_stay_when_another_one_is_opened(site: LiveSite) -> None:
+    scenario = ApprovalScenario(site, "Noted", "One?", "Two?")
+    one, two = scenario.approvals
+    stored = "Object.entries(localStorage).filter(([key]) => key.startsWith('draft:'))"
+    async with site.open_page(scenario.list) as page:
+
+        async def open_item(approval: dict[str, Any]) -> None:
+            await page.locator(f"#approval-{approval['id']} h3 a").click()
+            await expect_open(page, approval)
+
+        await open_item(one)
+        note = page.locator(f"#note-{one['id']}")
+        await note.fill("After lunch")
+        await page.locator("details > summary[data-key=q]").click()
+        question = page.locator("textarea[name=question]")
+        await question.fill("Which lunch?")
+        await open_item(two)
+        await expect(page.locator(f"#note-{two['id']}")).to_have_value("")
+        await open_item(one)
+        await expect(note).to_have_value("After lunch")
+        await expect(question).to_have_value("Which lunch?")
+        await page.locator("details > summary[data-key=q]").click()
+        await page.get_by_role("button", name="Ask", exact=True).click()
+        await expect(question).to_have_value("")
+        await expect_toast(page, "Question posted on the task.")
+        await expect(note).to_have_value("After lunch")
+
+        await page.locator("#detail h2").focus()
+        await press_decision_key(page, "r")
+        await expect_toast(page, f"Rejected. {headline('One?')}")
+        assert await page.evaluate(stored) == []
+        await page.keyboard.press("z")
+        await expect_open(page, one)
+        await expect(note).to_have_value("After lunch")
+        await note.fill("After dinner")
+        await open_item(two)
+        await open_item(one)
+        await expect(note).to_have_value("After dinner")
 
 
 async def test_approvals_are_filtered_decided_and_found_again(site: LiveSite) -> None:
