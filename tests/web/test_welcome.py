@@ -72,6 +72,9 @@ async def test_from_nothing_to_the_first_call(mara, browsers) -> None:
     green = (await mara.get(waiting, headers=HTMX)).text
     assert "Juniper is connected." in green
     assert f'href="/boards/{board_id}">Open the board</a>' in green
+    for shown in (green, (await mara.get(waiting)).text):
+        assert 'id="step-call" data-s="done"' in shown
+        assert "Step 4 of 4" not in shown
     assert (await mara.get("/welcome")).headers["Location"] == "/boards"
 
 

@@ -43,7 +43,7 @@ from web.agents.presenter import (
     load_agent_run,
 )
 from web.agents.provisioning import build_progress
-from web.agents.setup import AgentSetup, setup_context
+from web.agents.setup import setup_context
 from web.auth.viewer import current_member
 from web.notifications.views import mark_page_read
 from web.pickers import load_chosen, load_value_names
@@ -515,25 +515,16 @@ async def show_first_call(request: Request) -> Response:
             get_settings(request),
             token=None if is_part_request(request) else flash_cookies.read_secret(request),
         )
-    if is_part_request(request):
-        return render_first_call_status(
-            request, agent_setup, f"/agents/{agent_setup.card.agent.id}/calls"
-        )
     agent = agent_setup.card.agent
+    context = setup_context(agent_setup, f"/agents/{agent.id}/calls")
+    if is_part_request(request):
+        return render_part(request, "agents/_first_call_status.html", **context)
     if agent.desired_state is not None:  # a gateway provisions it
         response: Response = RedirectResponse(f"/agents/{agent.id}", 303)
     else:
-        context = setup_context(agent_setup, f"/agents/{agent.id}/calls")
         layout = await load_layout(request)
         response = render_page(request, "agents/first_call.html", layout=layout, **context)
     return flash_cookies.forget_secret(request, response)
-
-
-def render_first_call_status(request: Request, agent_setup: AgentSetup, path: str) -> Response:
-    """Render whether the agent has called."""
-    return render_part(
-        request, "agents/_first_call_status.html", **setup_context(agent_setup, path)
-    )
 
 
 async def retry_provisioning(request: Request) -> Response:

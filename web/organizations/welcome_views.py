@@ -11,7 +11,7 @@ from services import agents, boards, coding_sessions, organizations
 from services.boards import BoardCreate
 from services.coding_sessions import CLIENT_NAMES
 from services.organizations import OrganizationCreate
-from web.agents import setup, views
+from web.agents import setup
 from web.agents.connection_views import connection_path
 from web.agents.forms import NewAgentForm
 from web.boards.forms import BOARD_RULES, RULE_EXAMPLES, parse_new_board
@@ -19,7 +19,7 @@ from web.ui import flash_cookies, forms
 from web.ui.edited_fields import EditedField
 from web.ui.layout import load_layout
 from web.ui.object_forms import build_form_fields
-from web.ui.render import is_part_request, render_page
+from web.ui.render import is_part_request, render_page, render_part
 from web.ui.translation import _
 
 WELCOME_STEPS = ("organization", "board", "agent", "call")
@@ -100,10 +100,9 @@ async def show_first_call(request: Request) -> Response:
             get_settings(request),
             token=None if is_part else flash_cookies.read_secret(request),
         )
-    path = _first_call_path(agent_setup.card.agent)
+    context = setup.setup_context(agent_setup, _first_call_path(agent_setup.card.agent))
     if is_part:
-        return views.render_first_call_status(request, agent_setup, path)
-    context = setup.setup_context(agent_setup, path)
+        return render_part(request, "welcome/_call_update.html", steps=WELCOME_STEPS, **context)
     response = await _render_welcome(request, "call", **context)
     return flash_cookies.forget_secret(request, response)
 
