@@ -29,6 +29,7 @@ from cli.postgres_programs import (
     get_database_name,
     replace_database_name,
 )
+from cli.process import adopt_public_address
 from core.config.paths import COMMAND
 from core.config.settings import Settings
 from core.db.engine import connect_directly
@@ -37,6 +38,12 @@ from services.audit import AuditAction
 OTHER_CONNECTIONS_QUERY = """
     select count(*) from pg_stat_activity
     where datname = $1 and pid <> pg_backend_pid() and backend_type = 'client backend'
+"""
+ROLE_QUERY = """
+    select quote_ident(rolname) as role, rolcreatedb or rolsuper as may_create_databases,
+        quote_ident(datname) as database, pg_has_role(datdba, 'usage') as is_owner,
+        datdba::regrole as owner
+    from pg_roles, pg_database where rolname = current_user and datname = current_database()
 """
 GRANTS_QUERY = """
     select format('grant %s on %s to %s', string_agg(privilege_type, ', '), object, role) from (
@@ -125,6 +132,7 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
                 also = " and the pooler" if settings.is_pooled else ""
                 reason = f"stop Mission Control first (Ctrl-C there){also}."
                 raise CommandError(f"The database is in use: {reason}")
+            await _check_role(connection)
             has_users = await connection.fetchval(
                 "select to_regclass('users') is not null"
             ) and await connection.fetchval("select exists (select from users)")
@@ -142,9 +150,35 @@ async def restore_backup(settings: Settings, file: Path, is_confirmed: bool) -> 
         await migrate_database(settings)
         await _grant_again(settings.direct_dsn, grants)
         await record_operation(settings, AuditAction.BACKUP_RESTORED, file.name)
-        problem = await find_key_problem(settings)
-    print_line(f"All data is as it was in {file}.")
-    print_line(problem or f"Start Mission Control with {COMMAND}{repeat_data_option(settings)}")
+        print_line(f"All data is as it was in {file}.")
+        print_line(await _describe_next_step(settings))
+
+
+async def _check_role(connection: asyncpg.Connection) -> None:
+    """Raise CommandError unless the role can create a database and exchange both."""
+    row = await connection.fetchrow(ROLE_QUERY)
+    role, database, owner = row["role"], row["database"], row["owner"]
+    if not row["is_owner"]:
+        raise CommandError(
+            f"The role {role} does not own the database {database}, so it cannot replace it: set"
+            f" DATABASE_URL to that of the owner, {owner}."
+        )
+    if not row["may_create_databases"]:
+        raise CommandError(
+            f"The role {role} cannot create databases, and a backup is restored into a new one. As"
+            f" an administrator of the server, execute: ALTER ROLE {role} CREATEDB"
+        )
+
+
+async def _describe_next_step(settings: Settings) -> str:
+    """Return the start command, or else what would prevent the start."""
+    if problem := await find_key_problem(settings):
+        return problem
+    try:
+        await adopt_public_address(settings, is_lasting=False)
+    except CommandError as error:
+        return str(error)
+    return f"Start Mission Control with {COMMAND}{repeat_data_option(settings)}"
 
 
 def _check_file(file: Path, programs: PostgresPrograms) -> None:

@@ -30,7 +30,8 @@ def test_a_process_with_another_base_url_does_not_start(
     assert (refused.returncode, refused.stderr) == (
         1,
         f"BASE_URL is {OTHER}, but people and agents of this database use {own}: set BASE_URL to"
-        f" {own}, or change the address with ./run address {OTHER}\n",
+        f" {own}, or change the address with ./run address {OTHER} --data"
+        f" {installation.data_dir}\n",
     )
 
 

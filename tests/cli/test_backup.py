@@ -7,16 +7,17 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import asyncpg
 import pytest
 
 from cli.database import open_database
 from cli.migrate import SCRIPTS, migrate_database
-from cli.postgres_programs import split_password
+from cli.postgres_programs import replace_database_name, split_password
 from core.config.settings import Settings
 from core.security.encryption import KEY_FILE
-from embedded_postgres.instance import EmbeddedPostgres
+from embedded_postgres.instance import USER, EmbeddedPostgres
 from tests.cli.conftest import run_cli, sign_up_owner, start_installation
 from tests.conftest import ROOT
 from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
@@ -80,6 +81,45 @@ async def test_a_backup_can_be_restored_into_an_empty_installation(
     assert await list_board_names(tmp_path / "data") == {"Kept"}
     with start_installation(tmp_path) as installation:
         assert not installation.link  # the owner was restored as well
+
+
+def test_a_restore_says_that_base_url_is_not_the_address_of_the_backup(
+    saved_installation: SavedInstallation, tmp_path: Path
+) -> None:
+    file, data, address = saved_installation.file, tmp_path / "data", "https://control.example.com"
+    data.mkdir()
+    shutil.copy(saved_installation.data / KEY_FILE, data)
+    result = run_cli("restore", str(file), data=data, BASE_URL=address)
+    assert result.returncode == 0, result.stderr
+    assert f"BASE_URL is {address}, but" in result.stdout
+    assert f"./run address {address} --data {data}" in result.stdout
+    assert "Start Mission Control" not in result.stdout
+    changed = run_cli("address", address, "--yes", data=data)
+    assert changed.returncode == 0, changed.stderr
+    # The database has users now, so the command needs a confirmation.
+    again = run_cli("restore", str(file), "--yes", data=data)
+    assert "Start Mission Control" in again.stdout
+
+
+async def test_a_role_that_cannot_replace_the_database_is_told_what_to_do(
+    saved_installation: SavedInstallation, tmp_path: Path
+) -> None:
+    with run_postgres(tmp_path / "server") as dsn:
+        connection = await asyncpg.connect(replace_database_name(dsn, "postgres"))
+        await connection.execute(f"create role {ROLE} login")
+        url = dsn.replace(f"{USER}@", f"{ROLE}@")
+
+        def restore() -> CompletedProcess[str]:
+            file, data = str(saved_installation.file), tmp_path / "data"
+            return run_cli("restore", file, data=data, DATABASE_URL=url)
+
+        assert f"set DATABASE_URL to that of the owner, {USER}." in restore().stderr
+        await connection.execute(f"alter database mission_control owner to {ROLE}")
+        [advice] = re.findall(r"execute: (ALTER ROLE .*)", restore().stderr)
+        await connection.execute(advice)
+        result = restore()
+        await connection.close()
+    assert result.returncode == 0, result.stderr
 
 
 async def test_data_is_not_replaced_without_confirmation(
