@@ -1,5 +1,6 @@
 """`./run doctor`: check the installation, and print what to do about each problem."""
 
+import argparse
 import asyncio
 import json
 import sys
@@ -18,6 +19,7 @@ from cli.command import (
     run_as_script,
     run_command,
 )
+from cli.server_address import load_linked_settings
 from core.config.paths import COMMAND, IS_CHECKOUT
 from core.config.settings import InvalidSetting, Settings
 from core.text import to_one_line
@@ -53,17 +55,17 @@ def main(arguments: list[str]) -> int:
     add_address_options(parser)
     add_data_option(parser)
     options = parser.parse_args(arguments)
-    return run_command(lambda: run_checks(lambda: load_settings(options)))
+    return run_command(lambda: run_checks(options))
 
 
-def run_checks(load_settings: Callable[[], Settings]) -> int:
+def run_checks(options: argparse.Namespace) -> int:
     """Run the checks in order and print their results; return 1 if one fails."""
     results = [
         _report_check("python", check_python),
-        _report_check("settings", lambda: describe_settings(load_settings())),
+        _report_check("settings", lambda: describe_settings(load_settings(options))),
     ]
     if all(results):
-        settings = load_settings()
+        settings = load_settings(options)
         results.append(_report_check("space", lambda: check_disk_space(settings)))
         checked: list[CheckResult] = []
         results.append(_report_check("database", lambda: check_database(settings, checked)))
@@ -72,7 +74,7 @@ def run_checks(load_settings: Callable[[], Settings]) -> int:
             for result in checked
             if result.name in CHECKED or (result.problem and result.name != "space")
         ]
-        results.append(_report_check("port", lambda: check_port(settings)))
+        results.append(_report_check("port", lambda: check_port(load_linked_settings(options))))
         if settings.smtp_host:
             results.append(_report_check("mail", lambda: check_mail(settings)))
         _report_warnings(settings)

@@ -24,7 +24,7 @@ from core.security.encryption import KEY_FILE
 from embedded_postgres.instance import EmbeddedPostgres
 from tests.cli.conftest import ROOT, TIMEOUT, run_cli, sign_up_owner
 from tests.support.initial_database import INITIAL_DATABASE
-from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
+from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation, find_free_port
 from tests.support.tiers import repetition
 
 RUN = ROOT / "run"
@@ -201,6 +201,14 @@ def test_a_command_finds_no_database_in_a_folder_with_a_wrong_name(
     assert result.returncode == 1
     assert result.stderr == f"There is no database in {data}. Name the folder with --data DIR.\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_checks_the_port_of_the_running_server(installation: Installation) -> None:
+    result = run_cli("doctor", data=installation.data_dir)
+    assert f"port: {installation.port} is in use by a running Mission Control" in result.stdout
+    free = find_free_port()
+    result = run_cli("doctor", "--port", str(free), data=installation.data_dir)
+    assert f"port: {free} is free" in result.stdout
 
 
 async def test_the_doctor_checks_what_readyz_checks(tmp_path: Path) -> None:
