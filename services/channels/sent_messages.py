@@ -112,8 +112,10 @@ class ManualMessageTexts(Protocol):
         """Render a test."""
         ...
 
-    def render_code(self, id: str, language: str | None, code: str) -> ChannelMessage:
-        """Render the code that confirms an address."""
+    def render_code(
+        self, channel: NotificationChannel, language: str | None, code: str
+    ) -> ChannelMessage:
+        """Render the code that confirms the address of a channel."""
         ...
 
 
@@ -158,7 +160,7 @@ class ManualMessages:
                 unreadable = failed(SendReason.CONFIG_UNREADABLE)
                 await notifications.record_channel_state(session, channel, unreadable)
                 return
-        message = self.texts.render_code(f"{channel.id}.{channel.version}", language, code)
+        message = self.texts.render_code(channel, language, code)
         result = await self._send(channel, message)
         if result.outcome is not SendOutcome.DELIVERED or channel.failing_since:
             async with self.transaction() as session:

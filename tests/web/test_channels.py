@@ -75,6 +75,7 @@ async def test_an_email_address_is_confirmed_with_a_code(alice, mail_server) -> 
     path = await add(alice, "email", address="olga@elsewhere.example")
     assert "A code was sent to olga@elsewhere.example." in (await alice.get(path)).text
     [mail] = mail_server.mails
+    assert mail.get_content().rstrip().endswith(path)
     code = re.findall(r"\d{6}", mail["Subject"])[0]
     wrong = await alice.post(f"{path}/confirmations", data={"code": "abc"})
     assert wrong.status_code == 422

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from core.text import to_lines, to_one_line
-from models import Notification, NotificationKind
+from models import Notification, NotificationChannel, NotificationKind
 from services.channels import ChannelMessage, MailContent
 from services.notifications import URGENT_KINDS, DueDelivery, DueNotification
 from web.notifications.texts import build_path, describe_body, describe_title
@@ -84,15 +84,18 @@ class MessageRenderer:
                 mail=self._render_mail(item.title, [item], is_digest=False),
             )
 
-    def render_code(self, id: str, language: str | None, code: str) -> ChannelMessage:
-        """Render the e-mail with the code that confirms an address."""
+    def render_code(
+        self, channel: NotificationChannel, language: str | None, code: str
+    ) -> ChannelMessage:
+        """Render the e-mail with the code, and a link to the page that asks for it."""
         with _use_language(language) as name:
             title = _("%(code)s is your code for Mission Control", code=code)
             body = _(
                 "Enter it in the settings of your notifications within an hour. If you have not"
                 " asked for it, ignore this e-mail."
             )
-            url = self._base_url + SETTINGS_PATH
+            id = f"{channel.id}.{channel.version}"
+            url = f"{self._base_url}{SETTINGS_PATH}/{channel.id}"
             return ChannelMessage(id, CODE_KIND, title, body, url, name)
 
     def _render_item(self, facts: DueNotification) -> RenderedItem:
