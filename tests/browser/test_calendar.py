@@ -1,8 +1,9 @@
 """The calendar of a board in a browser."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
@@ -35,6 +36,31 @@ async def test_tasks_are_opened_and_moved_in_the_calendar(site: LiveSite) -> Non
         await expect(page.get_by_role("heading", name="December 2091")).to_be_visible()
         await page.keyboard.press("t")
         await expect(page.locator("[data-today]")).to_have_count(1)
+
+
+async def test_keys_that_are_pressed_while_a_month_is_loaded_count(site: LiveSite) -> None:
+    board = site.create_board("Dated quickly")
+    path = f"/boards/{board['id']}?view=calendar&month=2091-11"
+    async with site.open_page(path) as page:
+        arrived = asyncio.Event()
+
+        async def answer_late(route: Route) -> None:
+            await arrived.wait()
+            await route.continue_()
+
+        await page.route("**/boards/*?*month=*", answer_late)
+        for _ in range(3):
+            await page.keyboard.press("l")
+        await page.keyboard.press("h")
+        arrived.set()
+        await expect(page.get_by_role("heading", name="January 2092")).to_be_visible()
+        await page.unroute("**/boards/*?*month=*")
+        await page.route("**/boards/*?*month=*", lambda route: route.abort())
+        await page.keyboard.press("l")
+        await expect(page.get_by_role("alert").get_by_text("Not loaded")).to_be_visible()
+        await page.unroute("**/boards/*?*month=*")
+        await page.keyboard.press("l")
+        await expect(page.get_by_role("heading", name="February 2092")).to_be_visible()
 
 
 async def test_the_calendar_is_a_list_of_days_on_a_phone(site: LiveSite) -> None:

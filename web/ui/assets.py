@@ -45,6 +45,7 @@ SCRIPTS = (
     "board_drag.js",
     "pinned_boards.js",
     "card_menu.js",
+    "calendar.js",
     "save_on_change.js",
     "busy_button.js",
     "copy.js",
