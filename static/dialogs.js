@@ -1,9 +1,22 @@
 // Dialogs and menus. [data-open="id"] opens a <dialog>, also from a link (which works without scripts),
-// [data-close="id"] and a click outside close it. <details class="drop"> closes when something else is clicked,
-// except a field of the same form, and the tools of a row.
+// [data-close="id"] and a click outside close it. <details class="drop"> closes when Tab leaves it, or something else is
+// clicked, except a field of the same form, and the tools of a row.
 (() => {
   let pressed; // where the pointer was pressed: a text that is selected beyond the edge of its dialog does not close it
-  document.addEventListener("pointerdown", ({ target }) => { pressed = target; }, true);
+  let isTabbing = false; // the last key was Tab, and the focus moves with it
+  document.addEventListener("pointerdown", ({ target }) => {
+    pressed = target;
+    isTabbing = false;
+  }, true);
+  document.addEventListener("keydown", ({ key }) => { isTabbing = key === "Tab"; }, true);
+  document.addEventListener("focusin", ({ target }) => {
+    if (!isTabbing) return;
+    for (const menu of document.querySelectorAll("details.drop[open]")) {
+      if (menu.contains(target)) continue;
+      menu.open = false;
+      menu.open = !target.checkVisibility(); // a narrow bar shows its quick filters only with the menu
+    }
+  });
   const open = (id) => {
     const dialog = document.getElementById(id);
     if (dialog && !dialog.open) dialog.showModal();

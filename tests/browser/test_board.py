@@ -4,7 +4,7 @@ import asyncio
 import re
 from typing import Any
 
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import Locator, Page, Route, ViewportSize, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, overflows_horizontally
@@ -146,6 +146,32 @@ async def test_keyboard_shortcuts_move_through_cards_and_open_them(site: LiveSit
         await expect(drawer).to_be_hidden()
         await expect(page).to_have_url(re.compile(f"/boards/{board['id']}$"))
         await expect(second).to_be_focused()
+
+
+async def test_a_menu_closes_when_tab_leaves_it(site: LiveSite) -> None:
+    board = site.create_board("Menus")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        menu = page.locator("#board-pages")
+        await menu.locator("summary").press("Enter")
+        links = menu.get_by_role("link").locator("visible=true")
+        for place in range(await links.count()):
+            await page.keyboard.press("Tab")
+            await expect(links.nth(place)).to_be_focused()
+        await page.keyboard.press("Tab")
+        await expect(menu).not_to_have_attribute("open")
+        await expect(page.get_by_role("link", name="Board settings")).to_be_focused()
+
+
+async def test_the_quick_filters_of_a_narrow_bar_are_reached_with_tab(site: LiveSite) -> None:
+    board = site.create_board("Narrow menus")
+    size: ViewportSize = {"width": 900, "height": 700}
+    async with site.open_page(f"/boards/{board['id']}", viewport=size) as page:
+        menu = page.locator("#more-filters")
+        await menu.locator("summary").press("Enter")
+        await expect(page.get_by_role("button", name="Blocked 0")).to_be_visible()
+        await page.keyboard.press("Shift+Tab")
+        await expect(page.get_by_role("button", name="Blocked 0")).to_be_focused()
+        await expect(menu).to_have_attribute("open", "")
 
 
 async def test_a_task_is_created_in_a_dialog(site: LiveSite) -> None:
