@@ -3,13 +3,20 @@
 // A link with [data-close-drawer] leads to the page without it; with scripts it only closes the drawer. With the value
 // "previous" the address becomes that of the board as it is shown, for example with filters.
 // Back and Forward between a board and what its drawer has shown change only the drawer.
+// The title of the page is that of what the drawer shows ([data-title]), so that tabs and the history name it.
 window.boardDrawer = (() => {
   const drawer = () => document.getElementById("drawer");
   let opener, opening; // the link, and the last request that opens the drawer
   const isOpening = () => drawer()?.ariaBusy === "true" && !drawer().hasChildNodes();
   const linkOf = (id) => document.getElementById(id ?? "")?.querySelector("a[href]");
-  const markCurrent = () => {
+  const [, pageTitle, product] = /^(?:\(\d+\) )?(.*?)( · [^·]*)?$/.exec(document.title);
+  const updateTitle = () => {
+    const [count] = /^(\(\d+\) )?/.exec(document.title), title = count + (drawer().dataset.title ?? pageTitle) + (product ?? "");
+    if (document.title !== title) document.title = title;
+  };
+  const markShown = () => {
     if (!drawer()) return; // the page has no drawer
+    updateTitle();
     for (const item of document.querySelectorAll("[data-item][aria-current]")) item.removeAttribute("aria-current");
     const shown = drawer().dataset.shows;
     document.getElementById(shown ?? "")?.setAttribute("aria-current", "true");
@@ -20,7 +27,7 @@ window.boardDrawer = (() => {
     empty.id = "drawer";
     empty.hidden = true;
     drawer().replaceWith(empty);
-    markCurrent();
+    markShown();
     if (movesFocus) link?.focus();
   };
   const load = (address, source, more) => htmx.ajax("GET", address, { source, target: drawer(), swap: "outerHTML", ...more });
@@ -103,7 +110,7 @@ window.boardDrawer = (() => {
   });
   document.addEventListener("htmx:after:swap", (event) => {
     const { sourceElement, target, request } = event.detail.ctx;
-    markCurrent();
+    markShown();
     const isDrawer = target === "#drawer" || target?.id === "drawer";
     if (isDrawer && request.method === "GET" && sourceElement === opener) drawer()?.focus({ preventScroll: true });
   });

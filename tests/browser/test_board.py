@@ -174,6 +174,34 @@ async def test_the_quick_filters_of_a_narrow_bar_are_reached_with_tab(site: Live
         await expect(menu).to_have_attribute("open", "")
 
 
+async def test_the_title_of_the_page_names_what_the_drawer_shows(site: LiveSite) -> None:
+    board = site.create_board("Titled")
+    task = site.create_task(board, "Paint the door")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+
+        async def expect_title(title: str) -> None:
+            await expect(page).to_have_title(re.compile(rf"^(\(\d+\) )?{title} · Mission Control$"))
+
+        await expect_title("Titled")
+        await card_of(page, task).get_by_role("link").click()
+        await expect_title("Paint the door")
+        site.update_task(board, task, title="Paint the gate")
+        await expect_title("Paint the gate")
+        await page.keyboard.press("Escape")
+        await expect_title("Titled")
+        await page.go_back()
+        await expect_title("Paint the gate")
+        await page.locator("#board-pages summary").click()
+        await (
+            page.get_by_role("link", name="Activity", exact=True)
+            .locator("visible=true")
+            .last.click()
+        )
+        await expect_title("Activity of Titled")
+        await page.get_by_role("link", name="Close").click()
+        await expect_title("Titled")
+
+
 async def test_a_task_is_created_in_a_dialog(site: LiveSite) -> None:
     board = site.create_board("Writing")
     async with site.open_page(f"/boards/{board['id']}") as page:
