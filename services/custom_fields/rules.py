@@ -83,8 +83,10 @@ def _number_error(value: object, wrong: str, kinds: tuple[type, ...]) -> str | N
 
 
 def _time_error(value: object, wrong: str, parse: Callable[[str], object]) -> str | None:
+    # Python accepts any number of digits of a second, and ignores those after the sixth.
+    text = value if isinstance(value, str) and len(value) <= 100 else ""
     try:
-        parse(value if isinstance(value, str) else "")
+        parse(text)
     except ValueError:
         return wrong
     return None
