@@ -10,6 +10,8 @@ from typing import Any
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
+from core.text import replace_unstorable
+
 PREFIX_LENGTH = 20  # characters of a token stored in clear text to find its row
 OWN_TOKEN_PATTERN = re.compile(r"(mc_[a-z]+_)[A-Za-z0-9_-]{4,}")
 FILE_TOKEN_PATTERN = re.compile(
@@ -39,9 +41,12 @@ def mask_tokens(text: str) -> str:
 
 
 def mask_tokens_within(value: Any, *, max_depth: int = MAX_DEPTH) -> Any:
-    """Mask our own tokens in a JSON value; values deeper than `max_depth` become null."""
+    """Mask our own tokens in a JSON value, and replace characters that cannot be stored or sent.
+
+    Values deeper than `max_depth` become null.
+    """
     if isinstance(value, str):
-        return mask_tokens(value)
+        return mask_tokens(replace_unstorable(value))
     if not isinstance(value, dict | list):
         return value
     if not max_depth:
@@ -50,7 +55,8 @@ def mask_tokens_within(value: Any, *, max_depth: int = MAX_DEPTH) -> Any:
         return [mask_tokens_within(item, max_depth=max_depth - 1) for item in value]
     items = value.items()
     return {
-        mask_tokens(name): mask_tokens_within(item, max_depth=max_depth - 1) for name, item in items
+        mask_tokens(replace_unstorable(name)): mask_tokens_within(item, max_depth=max_depth - 1)
+        for name, item in items
     }
 
 

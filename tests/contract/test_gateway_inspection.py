@@ -182,6 +182,22 @@ async def test_too_deeply_nested_values_are_left_out(
     assert "innermost" not in answer.text
 
 
+async def test_a_half_of_an_emoji_in_a_session_is_replaced(
+    alice: Client, gateway: dict[str, Any], fake: FakeGateway, world: World
+) -> None:
+    """A8. Gateways cut texts between the two code units of a character."""
+    about = {"key": KEY, "label": "Cut \ud83d", "\ud83d": 1}
+    fake.handlers |= {
+        "chat.history": lambda _: {"messages": [{"role": "user", "content": "Cut \ud83d"}]},
+        "sessions.list": lambda _: {"sessions": [about]},
+        "sessions.describe": lambda _: {"session": about},
+    }
+    for path in ("status", "sessions", f"sessions/{KEY}", f"sessions/{KEY}/history"):
+        answer = await alice.get(f"/gateways/{path}?board_id={world.board.id}")
+        assert answer.status_code == 200
+        assert "Cut ?" in answer.text
+
+
 async def test_an_older_gateway_may_answer_with_a_plain_list(
     alice: Client, gateway: dict[str, Any], fake: FakeGateway, world: World
 ) -> None:
