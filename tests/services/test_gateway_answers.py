@@ -160,6 +160,28 @@ async def test_secrets_in_answers_on_the_gateway_are_not_stored(
     assert delivered.answer == {"answers": {"colour": ["With mc_agent_***."]}}
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ([["Blue"]], {}),
+        ("Blue", {}),
+        ({"colour": "Blue", "\ud83d": ["Blue"]}, {}),
+        ({"colour": ["Blue", 5, None, {"a": [1]}], "later": 7, "size": {}}, {"colour": ["Blue"]}),
+    ],
+)
+async def test_only_texts_of_answers_on_the_gateway_are_stored(
+    harness: RequestsHarness, given: Any, kept: dict[str, list[str]]
+) -> None:
+    await harness.fake.ask_questions("q-1", COLOUR)
+    async with harness.run_worker():
+        await harness.wait_for_request()
+    answers = {"answers": given}
+    harness.fake._resolve_question({"id": "q-1", "answers": answers, "resolvedBy": "A phone"})
+    async with harness.run_worker():
+        request = await harness.wait_for_request(LOST)
+    assert request.answer == {"answers": kept}
+
+
 async def test_questions_accept_offered_options_and_free_text(harness: RequestsHarness) -> None:
     free = {"questionId": "why", "header": "Why", "question": "Why?", "options": []}
     many = {**COLOUR, "questionId": "many", "multiSelect": True, "isOther": True}

@@ -292,16 +292,26 @@ def _question_resolution(row: Mapping[str, Any]) -> Resolution | None:
         case "pending":
             return None
         case "answered":
-            given = row.get("answers")
-            answers = given.get("answers") if isinstance(given, Mapping) else None
-            if not is_storable_json(answers, max_length=MAX_CONTENT_LENGTH):
-                answers = {}
-            return Resolution(is_answered=True, answer={"answers": answers}, resolved_by=by)
+            answer = {"answers": _read_answers(row.get("answers"))}
+            return Resolution(is_answered=True, answer=answer, resolved_by=by)
         case "expired":
             return Resolution(is_expired=True)
         case "cancelled":
             return Resolution(is_cancelled=True)
     return Resolution()
+
+
+def _read_answers(given: object) -> dict[str, list[str]]:
+    """Return the texts that were answered, by the ids of the questions."""
+    answers = given.get("answers") if isinstance(given, Mapping) else None
+    is_storable = is_storable_json(answers, max_length=MAX_CONTENT_LENGTH)
+    if not is_storable or not isinstance(answers, dict):
+        return {}
+    return {
+        id: [text for text in texts if isinstance(text, str)]
+        for id, texts in answers.items()
+        if isinstance(texts, list)
+    }
 
 
 def _short_text(value: object) -> str | None:
