@@ -1,5 +1,6 @@
 """The contents of gateway requests: what is shown, hashed, masked, and protected."""
 
+import json
 from typing import Any
 
 import pytest
@@ -222,8 +223,27 @@ def test_a_command_that_cannot_be_shown_exactly_is_not_shown(content: Any) -> No
 
 @pytest.mark.parametrize(
     "questions",
-    [[], "x", [1], [{}], [{**COLOUR, "options": "x"}], [{**COLOUR, "options": [{"label": ""}]}]],
+    [
+        *([], "x", [1], [{}], [COLOUR | {"options": "x"}]),
+        [COLOUR | {"options": [{"label": ""}]}],
+        [COLOUR | {"later": [[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]}],
+        [COLOUR | {"later": [1] * 10_001}],
+        [COLOUR | {"header": "x" * 250_001}],
+    ],
 )
 def test_invalid_questions_are_not_shown(questions: Any) -> None:
     content = {"id": "q", "questions": questions, "createdAtMs": 1, "expiresAtMs": 2}
     assert read(RequestKind.QUESTION, content) is None
+
+
+def test_a_half_of_an_emoji_in_a_question_is_replaced() -> None:
+    """An agent or a gateway has cut the text there; the API could not send it."""
+    options = [{"label": "Blue", "description": "Cut \ud83d"}]
+    questions = [COLOUR | {"options": options, "header": "Cut \ud83d", "\ud83d": 1}]
+    content = {"id": "q", "questions": questions, "createdAtMs": 1, "expiresAtMs": 2}
+    parsed = read(RequestKind.QUESTION, content)
+    assert parsed
+    [shown] = json.loads(parsed.exact)
+    assert (shown["header"], shown["options"][0]["description"]) == ("Cut ?", "Cut ?")
+    assert shown["?"] == 1
+    assert not parsed.is_masked

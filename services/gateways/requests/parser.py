@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from core.canonical_json import format_canonical_json, hash_json
-from core.security.secrets import hash_token, mask_tokens
+from core.security.secrets import hash_token, mask_tokens, mask_tokens_within
 from core.text import is_storable, is_storable_json
 from models import GatewayRequest, RequestKind
 from openclaw.api import find_agent_id, parse_milliseconds
@@ -272,21 +272,26 @@ def _make_approval(
 
 def _parse_questions(row: Mapping[str, Any]) -> ParsedRequest | None:
     questions = row.get("questions")
-    if not (isinstance(questions, list) and questions and all(map(_is_question, questions))):
+    is_bounded = _is_bounded({"questions": questions})
+    is_list = is_bounded and isinstance(questions, list) and bool(questions)
+    if not is_list or not all(map(_is_question, questions)):
         return None
-    exact = json.dumps(questions, separators=(",", ":"), sort_keys=True)
+    exact = _format_questions(questions)
     if len(exact) > MAX_CONTENT_LENGTH:
         return None
-    masked = mask_tokens(exact)
     return _make_request(
         row,
         row,
         RequestKind.QUESTION,
         title=mask_tokens(questions[0]["question"]),
-        exact=masked,
+        exact=_format_questions(mask_tokens_within(questions)),
         hash=RequestHash(hash_token(exact)),
-        is_masked=masked != exact,
+        is_masked=mask_tokens(exact) != exact,
     )
+
+
+def _format_questions(questions: object) -> str:
+    return json.dumps(questions, separators=(",", ":"), sort_keys=True)
 
 
 def _make_request(
