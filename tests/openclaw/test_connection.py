@@ -218,6 +218,7 @@ async def test_calls_on_a_closed_connection_fail(gateway: FakeGateway) -> None:
 async def test_a_call_that_is_not_sent_before_the_end_leaves_no_error_behind(
     gateway: FakeGateway, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    gc.freeze()  # ignores what other tests have left
     connection = await open_connection(create_target(gateway))
 
     async def wait_for_the_end(*_: object) -> None:
