@@ -1,7 +1,6 @@
 """Several workers, and workers that are killed: each webhook has one id, and none is lost."""
 
 import asyncio
-import sys
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -10,23 +9,12 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import WebhookDeliveryState
 from services.webhook_endpoints.rules import OUTBOX
-from tests.support.secret_key import SECRET_KEY
 from tests.support.webhook_receiver import WebhookReceiver, create_worker, receiver
-from tests.support.worker_harness import until
+from tests.support.worker_harness import until, worker_process
 
 __all__ = ["receiver"]
 
-ROOT = Path(__file__).parent.parent.parent
 EVENT_COUNT = 40
-PROGRAM = """
-import asyncio, sys, worker.main
-from core.config.parsers import LOOPBACK_NETWORKS
-from core.config.settings import Settings
-settings = Settings(
-    database_url=sys.argv[1], secret_key=sys.argv[2], outbound_allow_private=LOOPBACK_NETWORKS
-)
-asyncio.run(worker.main.run(settings, asyncio.Event()))
-"""
 
 
 def list_ids(receiver: WebhookReceiver) -> list[str]:
@@ -61,28 +49,19 @@ async def test_concurrent_workers_deliver_each_event_once(
     }
 
 
-async def start_worker(settings: Settings) -> asyncio.subprocess.Process:
-    arguments = [settings.database_url, SECRET_KEY]
-    return await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, *arguments, cwd=ROOT)
-
-
 async def test_a_delivery_survives_kill_9_during_its_request(
-    receiver: WebhookReceiver, isolated_settings: Settings
+    receiver: WebhookReceiver, isolated_settings: Settings, tmp_path: Path
 ) -> None:
     """The next worker repeats it after the claim, with the same id."""
     endpoint = await receiver.create_endpoint()
     receiver.host.is_blocked = True
-    process = await start_worker(isolated_settings)
-    await receiver.record_event()
 
     async def has_arrived() -> bool:
         return len(receiver.host.received) == 1
 
-    try:
+    with worker_process(isolated_settings, tmp_path):
+        await receiver.record_event()
         await until(has_arrived, seconds=30)
-    finally:
-        process.kill()
-        await process.wait()
     receiver.host.is_blocked = False
     receiver.host.unblocked.set()
     [delivery] = await receiver.list_deliveries()
@@ -100,11 +79,10 @@ async def test_a_delivery_survives_kill_9_during_its_request(
 
 
 async def test_a_worker_delivers_at_once_when_an_event_is_recorded(
-    receiver: WebhookReceiver, isolated_settings: Settings
+    receiver: WebhookReceiver, isolated_settings: Settings, tmp_path: Path
 ) -> None:
     """Also to an endpoint that is created while the worker runs."""
-    process = await start_worker(isolated_settings)
-    try:
+    with worker_process(isolated_settings, tmp_path):
         for number in range(3):
             await receiver.create_endpoint()
             await receiver.record_event()
@@ -115,7 +93,4 @@ async def test_a_worker_delivers_at_once_when_an_event_is_recorded(
 
             # The first one also waits for the start of the worker; polling would take 15 seconds.
             await until(has_arrived, seconds=12 if number else 60)
-    finally:
-        process.kill()
-        await process.wait()
     assert Counter(list_ids(receiver)).most_common(1)[0][1] == 1

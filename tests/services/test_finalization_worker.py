@@ -1,7 +1,6 @@
 """Decisions are finalized by the worker, with real commits and several workers."""
 
 import asyncio
-import signal
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -27,8 +26,8 @@ from tests.support.worker_harness import (
     is_listening,
     request_approvals,
     running_worker,
-    start_worker_process,
     until,
+    worker_process,
 )
 
 
@@ -134,11 +133,8 @@ async def test_two_workers_finalize_each_decision_once(
     assert await count_events(isolated_transaction, EventType.APPROVAL_APPROVED) == 40
 
 
-async def kill_worker_waiting_for(transaction, settings, world, id, lock) -> None:
+async def kill_worker_waiting_for(lock, id, world, transaction, settings, data) -> None:
     """Approve, and kill a worker process that finalizes this while it waits for `lock`."""
-    process = await start_worker_process(settings)
-    await until(is_listening(settings))
-    await approve(transaction, world, id, undo_seconds=1)
 
     async def is_waiting_for_a_lock():
         async with transaction() as session:
@@ -146,20 +142,23 @@ async def kill_worker_waiting_for(transaction, settings, world, id, lock) -> Non
             return await session.scalar(text(waits + " and datname = current_database()")) > 0
 
     async with transaction() as session:
-        await session.execute(lock)
-        await until(is_waiting_for_a_lock)
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
+        with worker_process(settings, data):
+            await until(is_listening(settings))
+            await approve(transaction, world, id, undo_seconds=1)
+            await session.execute(lock)
+            await until(is_waiting_for_a_lock)
 
 
 async def test_the_work_of_a_killed_worker_is_done_by_the_next(
-    isolated_settings, isolated_transaction, isolated_world
+    isolated_settings, isolated_transaction, isolated_world, tmp_path
 ) -> None:
     """W-42. The first worker is killed while it waits to update the approval."""
     world = isolated_world
     [id] = await request_approvals(isolated_transaction, world)
     lock = select(Approval.id).where(Approval.id == id).with_for_update()
-    await kill_worker_waiting_for(isolated_transaction, isolated_settings, world, id, lock)
+    await kill_worker_waiting_for(
+        lock, id, world, isolated_transaction, isolated_settings, tmp_path
+    )
     assert not await are_approved(isolated_transaction, id)()
 
     async with running_worker(isolated_settings):
@@ -168,14 +167,16 @@ async def test_the_work_of_a_killed_worker_is_done_by_the_next(
 
 
 async def test_a_worker_that_is_killed_during_its_commit_decides_once(
-    isolated_settings, isolated_transaction, isolated_world
+    isolated_settings, isolated_transaction, isolated_world, tmp_path
 ) -> None:
     """W-42. PostgreSQL completes a commit also if nobody waits for the answer."""
     world = isolated_world
     [id] = await request_approvals(isolated_transaction, world)
     key = func.hashtextextended(str(world.tern.id), 0)
     lock = select(func.pg_advisory_xact_lock(key))
-    await kill_worker_waiting_for(isolated_transaction, isolated_settings, world, id, lock)
+    await kill_worker_waiting_for(
+        lock, id, world, isolated_transaction, isolated_settings, tmp_path
+    )
 
     async with running_worker(isolated_settings):
         await until(are_approved(isolated_transaction, id))

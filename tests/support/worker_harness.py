@@ -1,24 +1,28 @@
 """Run workers in tests, and decide the approvals that they finalize."""
 
 import asyncio
-import sys
-from contextlib import asynccontextmanager
+import os
+import signal
+from collections.abc import Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
 from sqlalchemy import func, select
 
 import worker.main
+from core.config.settings import Settings
 from models import (
     Approval,
     ApprovalStatus,
     Event,
 )
 from services import approvals
+from tests.support.preloaded_product import PRODUCT, ForkedProcess
+from tests.support.secret_key import SECRET_KEY
 from worker.periodic import WorkerIntervals
 
-ROOT = Path(__file__).parent.parent.parent
-
+TIMEOUT = 60  # seconds
 
 APPROVED = ApprovalStatus.APPROVED
 
@@ -78,18 +82,23 @@ async def count_events(transaction, type):
         return await session.scalar(select(func.count()).where(Event.type == type))
 
 
-async def start_worker_process(settings):
-    """Start a worker in a process of its own, which waits for notifications."""
-    program = (
-        "import asyncio, sys, worker.main\n"
-        "from core.config.settings import Settings\n"
-        "intervals = worker.main.WorkerIntervals(finalization=59, offline=59)\n"
-        "settings = Settings(database_url=sys.argv[1])\n"
-        "asyncio.run(worker.main.run(settings, asyncio.Event(), intervals=intervals))\n"
-    )
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, settings.database_url, cwd=ROOT
-    )
+@contextmanager
+def worker_process(settings: Settings, data: Path) -> Generator[ForkedProcess]:
+    """Run a worker in a process of its own, and kill it with SIGKILL at the end."""
+    environment = {
+        "DATABASE_URL": settings.database_url,
+        "SECRET_KEY": SECRET_KEY,
+        "OUTBOUND_ALLOW_PRIVATE": "127.0.0.0/8",
+        "LOG_LEVEL": "WARNING",
+    }
+    with open(os.devnull, "w") as nothing:
+        process = PRODUCT.run(["worker", "--data", str(data)], environment, nothing)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait(TIMEOUT)
+        process.stdout.close()
 
 
 def logs(caplog, words):
