@@ -50,6 +50,7 @@ from services.outbox import is_outdated
 
 MAX_STATUS_CHECKS = 20  # messages at a time, because each costs a call
 POLL_INTERVAL = 15.0  # seconds
+DEBOUNCE_DELAY = 0.2  # seconds, in which several notifications are handled as one
 
 Ts = TypeVarTuple("Ts")
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ class GatewayDelivery:
                     await self._start_agent_tasks(group)
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._wake_up.wait(), poll_interval)
-                    await asyncio.sleep(0.2)  # several notifications are handled as one
+                    await asyncio.sleep(DEBOUNCE_DELAY)
         finally:
             subscription.close()
 

@@ -114,8 +114,15 @@ class SlowApp:
 
 
 @asynccontextmanager
-async def run_server(app: ASGIApp = respond) -> AsyncGenerator[int]:
-    config = uvicorn.Config(app, port=0, log_config=None, http=FastProtocol, lifespan="off")
+async def run_server(app: ASGIApp = respond, *, keep_alive: int = 5) -> AsyncGenerator[int]:
+    config = uvicorn.Config(
+        app,
+        port=0,
+        log_config=None,
+        http=FastProtocol,
+        lifespan="off",
+        timeout_keep_alive=keep_alive,
+    )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())
     while not server.started:
@@ -155,7 +162,7 @@ async def test_a_connection_without_a_request_is_closed() -> None:
 
 
 async def test_line_breaks_after_a_request_do_not_keep_a_connection() -> None:
-    async with run_server() as port:
+    async with run_server(keep_alive=1) as port:
         response = await read_until_closed(port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n\r\n")
     assert response.startswith(b"HTTP/1.1 200 ")
 

@@ -152,25 +152,28 @@ async def test_a_program_without_access_is_disconnected(
         await asyncio.wait_for(response.aread(), TIMEOUT)
 
 
-@pytest.mark.parametrize("actor", ["bob", "worker"])
 async def test_a_program_is_disconnected_when_its_token_expires(
-    url: str, isolated_transaction: TransactionFactory, isolated_world: World, actor: str
+    url: str, isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    owner = getattr(isolated_world, actor)
+    bob, worker = isolated_world.bob, isolated_world.worker
     async with isolated_transaction() as session:
         for expiring in (
-            update(ApiToken).where(ApiToken.user_id == owner.id),
-            update(AgentToken).where(AgentToken.agent_id == owner.id),
+            update(ApiToken).where(ApiToken.user_id == bob.id),
+            update(AgentToken).where(AgentToken.agent_id == worker.id),
         ):
             await session.execute(expiring.values(expires_at=now() + timedelta(seconds=3)))
-    headers = {"Authorization": f"Bearer {token_secret(owner)}"}
-    path = f"/api/v1/boards/{isolated_world.board.id}/tasks/stream"
-    async with (
-        httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client,
-        client.stream("GET", path) as response,
-    ):
-        assert response.status_code == 200
-        assert await asyncio.wait_for(response.aread(), TIMEOUT) == b""
+
+    async def follow_to_the_end(owner: User | Agent) -> None:
+        headers = {"Authorization": f"Bearer {token_secret(owner)}"}
+        path = f"/api/v1/boards/{isolated_world.board.id}/tasks/stream"
+        async with (
+            httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client,
+            client.stream("GET", path) as response,
+        ):
+            assert response.status_code == 200
+            assert await asyncio.wait_for(response.aread(), TIMEOUT) == b""
+
+    await asyncio.gather(follow_to_the_end(bob), follow_to_the_end(worker))
 
 
 async def record_event(transaction: TransactionFactory, world: World) -> None:

@@ -89,7 +89,7 @@ async def test_a_pause_stops_pending_retries(delivery: DeliveryGateway) -> None:
         await delivery.update_row(delivery.world.board, paused_at=now())
         delivery.fake.fault = lambda _method, _params: None
         attempts = len(delivery.sent_run_ids)
-        await asyncio.sleep(2.5)  # longer than the delay after the first two attempts
+        await wait_a_moment()  # longer than the delay after the first two attempts
     assert len(delivery.sent_run_ids) == attempts
     assert await delivery.list_states() == [QUEUED, QUEUED]
 

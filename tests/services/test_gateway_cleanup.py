@@ -386,7 +386,7 @@ async def test_the_worker_runs_the_cleanup(
         stop = asyncio.Event()
         work = asyncio.create_task(
             worker.main.run(
-                isolated_settings, stop, intervals=worker.main.WorkerIntervals(gateway_cleanup=1)
+                isolated_settings, stop, intervals=worker.main.WorkerIntervals(gateway_cleanup=0.1)
             )
         )
         await wait_until(lambda: not harness.fake.listed_agents())
@@ -406,7 +406,7 @@ async def test_the_worker_stops_in_time_during_a_cleanup(
         stop = asyncio.Event()
         work = asyncio.create_task(
             worker.main.run(
-                isolated_settings, stop, intervals=worker.main.WorkerIntervals(gateway_cleanup=1)
+                isolated_settings, stop, intervals=worker.main.WorkerIntervals(gateway_cleanup=0.1)
             )
         )
         await wait_until(lambda: len(harness.fake.http_requests) > asked)

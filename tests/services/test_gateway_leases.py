@@ -234,7 +234,7 @@ async def test_only_repeated_lease_failures_close_the_connections(
         async def is_seen() -> bool:
             return failed_check_name(await load_gateway(isolated_transaction, gateway)) == "nothing"
 
-        async with run_supervisor(connector, transaction, term=LeaseTerm(5.0)):
+        async with run_supervisor(connector, transaction, term=LeaseTerm(2.5, margin=0.5)):
             await wait_for(is_seen)
             is_away = True
             await wait_for(lambda: is_true(failures >= 2))

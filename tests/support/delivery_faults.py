@@ -14,7 +14,7 @@ ACKNOWLEDGED, FAILED = MessageState.ACKNOWLEDGED, MessageState.FAILED
 
 async def wait_a_moment() -> None:
     """Wait long enough to show that nothing happens."""
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.3)
 
 
 def fail_once(fault: Fault, *, method: str = "chat.send") -> Callable[[str, Any], Fault]:
