@@ -9,7 +9,7 @@ from services.events import EVENT_DEFINITIONS
 from services.inbox import WaitingOrder
 from tests.support.approval_pages import HTMX, ask, checkbox
 from tests.support.statement_counter import count_all_statements
-from tests.web.test_inbox_orders import add_equal, add_mixed, sort_by
+from tests.web.test_inbox_orders import DECIDABLE, MIXED, add_equal, add_mixed, sort_by
 from tests.web.test_inbox_pages import PENDING, add_pending
 
 __all__ = ["ask"]
@@ -60,7 +60,7 @@ async def test_a_decision_says_where_the_next_request_is_in_the_list(
     alice, transaction, world, order: WaitingOrder
 ) -> None:
     listed = sort_by(order, await add_mixed(transaction, world), world)
-    last = 488  # that Alice can decide, after the first decision
+    last = DECIDABLE - 2  # that Alice can decide, after the first decision
     for place, following in [(7, 7), (last, 0)]:
         path = f"/approvals/{listed.pop(place)}/answers?order={order}"
         part = (await alice.post(path, data={"status": "rejected"}, headers=HTMX)).text
@@ -108,7 +108,7 @@ async def test_a_row_has_its_place_in_the_order_of_the_list(alice, transaction, 
         part = await load_rows(alice, *(by_id[id] for id in some), query=f"&order={order}")
         places = re.findall(r'id="approval-([0-9a-f-]{36})"[^>]*data-place="([^"]*)"', part)
         assert dict(places) == {id: listed[id] for id in some}
-        assert 'data-total="500"' in part
+        assert f'data-total="{MIXED}"' in part
 
 
 async def test_rows_show_what_happened_to_a_request(alice, ask) -> None:
