@@ -16,6 +16,7 @@ from core.db.listen import PostgresListener
 from models import Agent, EventType, MessageState
 from services import messages
 from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway, session_key_of
+from tests.support.rounds import ROUNDS
 from tests.support.world import World
 
 MESSAGE_COUNT = 15
@@ -57,7 +58,7 @@ async def test_concurrent_workers_send_each_message_once_and_in_order(
 async def test_a_message_enqueued_while_a_worker_finishes_is_sent(
     delivery: DeliveryGateway, isolated_settings: Settings
 ) -> None:
-    contents = [f"BOARD CHAT\n{number}" for number in range(MESSAGE_COUNT)]
+    contents = [f"BOARD CHAT\n{number}" for number in range(ROUNDS + 1)]
     left, writing = contents[1:], asyncio.Lock()
 
     @asynccontextmanager
@@ -80,7 +81,7 @@ async def test_a_message_enqueued_while_a_worker_finishes_is_sent(
     )
     try:
         await delivery.enqueue(contents[0])
-        await delivery.wait_for_states(*[MessageState.ACKNOWLEDGED] * MESSAGE_COUNT, seconds=40)
+        await delivery.wait_for_states(*[MessageState.ACKNOWLEDGED] * len(contents), seconds=40)
     finally:
         worker.cancel()
         listening.cancel()

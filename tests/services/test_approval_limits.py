@@ -13,6 +13,7 @@ from services import approvals, boards
 from services.approvals import ApprovalCreate, LimitedAgent
 from services.approvals.requests import MAX_PENDING, MAX_RECENT, PERIOD
 from tests.support.approval_helpers import REJECTED, decide_approval
+from tests.support.tiers import repetition
 
 
 async def request_approval(session, actor, world, *, is_decided_at_once=False, **fields):
@@ -41,7 +42,7 @@ def requester(request, world) -> Actor:
     return found
 
 
-@pytest.mark.parametrize("count", [40, MAX_RECENT])
+@pytest.mark.parametrize("count", [pytest.param(40, marks=repetition), MAX_RECENT])
 async def test_equal_requests_are_one_approval_with_a_count(
     session, world, requester, count
 ) -> None:

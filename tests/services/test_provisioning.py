@@ -20,7 +20,7 @@ from tests.support.provisioning_harness import (
     ProvisioningHarness,
     harness,
 )
-from tests.support.tiers import IS_COMPLETE_RUN
+from tests.support.tiers import IS_COMPLETE_RUN, repetition
 
 __all__ = ["harness"]
 
@@ -168,7 +168,9 @@ class CallInterrupter:
         return self.spring() if is_it else None
 
 
-@pytest.mark.parametrize("fault", [LostBefore(), LostAfter(), LostAfter(4001)])
+@pytest.mark.parametrize(
+    "fault", [LostBefore(), LostAfter(4001), pytest.param(LostAfter(), marks=repetition)]
+)
 async def test_any_interrupted_call_leads_to_the_same_result(
     harness: ProvisioningHarness, fault: Fault
 ) -> None:
