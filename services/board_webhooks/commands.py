@@ -1,7 +1,7 @@
 """Create, change and delete webhooks of boards."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -240,44 +240,54 @@ async def update_webhook(
     for name, value in new.items():
         setattr(webhook, name, value)
     await check_action(session, board, webhook)
-    changed, generated = [*new], None
-    if "secret" in given:
-        secret = given["secret"] or generate_signing_secret()
-        generated = None if given["secret"] else secret
-        webhook.encrypted_previous_secret = webhook.encrypted_secret
-        webhook.previous_secret_expires_at = now() + SECRET_OVERLAP
-        webhook.encrypted_secret = _encrypt(cipher, webhook.id, secret)
-        changed.append("secret")
-    elif given.get("ends_previous_secret") and webhook.encrypted_previous_secret is not None:
-        webhook.encrypted_previous_secret = webhook.previous_secret_expires_at = None
-        changed.append("previous_secret")
+    is_secret_changed, generated = _change_secret(webhook, given, cipher)
     new_events = []
-    if changed:
-        new_events.append(
-            build_event(
-                EventType.BOARD_WEBHOOK_UPDATED, user, board, webhook, before=before, after=new
-            )
-        )
+    if new or is_secret_changed:
+        type = EventType.BOARD_WEBHOOK_UPDATED
+        new_events.append(build_event(type, user, board, webhook, before=before, after=new))
     allows_unsigned = given.get("allows_unsigned", webhook.allows_unsigned)
     if allows_unsigned != webhook.allows_unsigned:
-        permissions = await boards.get_board_permissions(session, user, board.id)
-        if not permissions.is_admin:
-            reason = N_(
-                "Only an admin of the organization can allow unsigned payloads, or end that."
-            )
-            raise Forbidden("admin_required", reason)
-        webhook.allows_unsigned = allows_unsigned
-        type = (
-            EventType.BOARD_WEBHOOK_UNSIGNED_ALLOWED
-            if allows_unsigned
-            else EventType.BOARD_WEBHOOK_UNSIGNED_ENDED
+        new_events.append(
+            await _allow_unsigned(session, user, board, webhook, is_allowed=allows_unsigned)
         )
-        new_events.append(build_event(type, user, board, webhook))
     if new_events:
         webhook.updated_at = now()
         await session.flush()
         await events.record_events(session, new_events)
     return SavedWebhook(webhook, generated)
+
+
+def _change_secret(
+    webhook: BoardWebhook, given: Mapping[str, Any], cipher: SecretCipher
+) -> tuple[bool, str | None]:
+    """Replace the secret, or end the previous one; return whether so, and a generated secret."""
+    if "secret" in given:
+        secret = given["secret"] or generate_signing_secret()
+        webhook.encrypted_previous_secret = webhook.encrypted_secret
+        webhook.previous_secret_expires_at = now() + SECRET_OVERLAP
+        webhook.encrypted_secret = _encrypt(cipher, webhook.id, secret)
+        return True, None if given["secret"] else secret
+    if given.get("ends_previous_secret") and webhook.encrypted_previous_secret is not None:
+        webhook.encrypted_previous_secret = webhook.previous_secret_expires_at = None
+        return True, None
+    return False, None
+
+
+async def _allow_unsigned(
+    session: AsyncSession, user: User, board: Board, webhook: BoardWebhook, *, is_allowed: bool
+) -> events.NewEvent:
+    """Allow unsigned payloads, or end that; return the event. Raises Forbidden."""
+    permissions = await boards.get_board_permissions(session, user, board.id)
+    if not permissions.is_admin:
+        reason = N_("Only an admin of the organization can allow unsigned payloads, or end that.")
+        raise Forbidden("admin_required", reason)
+    webhook.allows_unsigned = is_allowed
+    type = (
+        EventType.BOARD_WEBHOOK_UNSIGNED_ALLOWED
+        if is_allowed
+        else EventType.BOARD_WEBHOOK_UNSIGNED_ENDED
+    )
+    return build_event(type, user, board, webhook)
 
 
 async def delete_webhook(session: AsyncSession, user: User, board: Board, webhook_id: UUID) -> None:
