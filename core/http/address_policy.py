@@ -9,9 +9,11 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
 
 from core.config.parsers import LOOPBACK_NETWORKS, Network
 
@@ -49,6 +51,9 @@ CONNECT_TIMEOUT = 5.0  # seconds for each IP address
 MAX_ADDRESSES = 4  # of one host that are tried
 RESOLVERS = ThreadPoolExecutor(32, "resolver")
 """Threads of their own: a name service that does not answer must not delay passwords and files."""
+MAX_OF_DOMAIN = 8  # threads for names of one domain, whose name service may not answer
+_slots: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+"""The free threads of each domain for which one is used."""
 
 
 class UnknownHost(Exception):
@@ -108,10 +113,9 @@ def can_be_allowed(ip: IpAddress) -> bool:
 
 async def resolve_host(host: str, port: int, policy: AddressPolicy) -> Sequence[IpAddress]:
     """Resolve a host name once to its allowed IP addresses. Raises UnknownHost, ForbiddenHost."""
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT):
-            found = await loop.run_in_executor(RESOLVERS, _ask_name_service, host, port)
+            found = await _look_up(host, port)
     except TimeoutError:
         raise UnknownHost(is_timeout=True) from None
     except (OSError, UnicodeError):
@@ -121,6 +125,22 @@ async def resolve_host(host: str, port: int, policy: AddressPolicy) -> Sequence[
     if not allowed:
         raise ForbiddenHost(list(ips))
     return allowed
+
+
+async def _look_up(host: str, port: int) -> Sequence[Any]:
+    """Ask the name service in a thread, which can need longer than anybody waits for it."""
+    domain = ".".join(host.lower().rstrip(".").split(".")[-2:])
+    slots = _slots.setdefault(domain, asyncio.Semaphore(MAX_OF_DOMAIN))
+    await slots.acquire()
+    loop = asyncio.get_running_loop()
+    asked = RESOLVERS.submit(_ask_name_service, host, port)
+
+    def release(_: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(slots.release)
+
+    asked.add_done_callback(release)
+    return await asyncio.wrap_future(asked)
 
 
 async def connect_socket(ip: IpAddress, port: int) -> socket.socket:

@@ -1,10 +1,15 @@
 """IP addresses that this server may connect to (W-11)."""
 
+import asyncio
+import socket
+import threading
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
-from core.http.address_policy import AddressPolicy
+from core.http import address_policy
+from core.http.address_policy import AddressPolicy, resolve_host
 
 ALLOW_ALL = AddressPolicy((ip_network("0.0.0.0/0"), ip_network("::/0")))
 ALLOW_NONE = AddressPolicy(())
@@ -88,3 +93,26 @@ def test_only_configured_networks_are_allowed() -> None:
     assert policy.allows(ip_address("fd12::5"))
     assert not policy.allows(ip_address("10.2.0.1"))
     assert not policy.allows(ip_address("127.0.0.1"))
+
+
+async def test_a_domain_without_an_answer_leaves_threads_to_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, is_asked, is_over = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def ask(name: str, port: int) -> Any:
+        if name.endswith(".silent.example"):
+            loop.call_soon_threadsafe(is_asked.set)
+            is_over.wait()
+        return [(socket.AF_INET, None, None, "", ("8.8.8.8", port))]
+
+    monkeypatch.setattr(address_policy, "_ask_name_service", ask)
+    names = [f"host{number}.silent.example" for number in range(100)]
+    asked = [asyncio.create_task(resolve_host(one, 443, ALLOW_NONE)) for one in names]
+    try:
+        await is_asked.wait()
+        assert await resolve_host("www.other.test", 443, ALLOW_NONE) == [ip_address("8.8.8.8")]
+    finally:
+        is_over.set()
+        await asyncio.gather(*asked, return_exceptions=True)
+    assert await resolve_host("silent.example", 443, ALLOW_NONE) == [ip_address("8.8.8.8")]
