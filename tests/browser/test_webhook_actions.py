@@ -1,5 +1,6 @@
 """From a payload of a code host to a link on a card, and a template with its preview."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -44,6 +45,23 @@ async def test_a_pull_request_appears_on_an_open_board(site: LiveSite, board) ->
         await expect(card).to_contain_text("Checks fail")
         await expect(drawer.locator("#task-links")).to_contain_text("Checks fail")
         await expect(drawer).to_contain_text("The check “test” fails")
+
+
+async def test_leaving_a_template_that_was_only_tried_is_warned_about(site: LiveSite, board) -> None:
+    path = f"/boards/{board['id']}/webhooks"
+    webhook = site.owner.call("POST", path, description="Tried", secret=SECRET)
+    send(site, webhook, {"alert": {"name": "Disk"}})
+    async with site.open_page(f"{path}/{webhook['id']}/action") as page:
+        await page.get_by_role("radio", name="Create a task").check()
+        await page.get_by_role("textbox", name="Title").fill("Alert: {{ alert.name }}")
+        await page.get_by_role("button", name="Preview").click()
+        await expect(page.locator("#preview")).to_contain_text("Alert: Disk")
+        async with page.expect_event("dialog") as leaving:
+            page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.dismiss()))
+            await page.get_by_role("link", name="Payloads").click()
+        assert (await leaving.value).type == "beforeunload"
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_role("heading", name="Payloads")).to_be_visible()
 
 
 async def test_a_template_is_tried_on_a_payload_before_it_is_saved(site: LiveSite, board) -> None:
