@@ -62,6 +62,17 @@ async def test_a_command_is_requested_answered_and_delivered_once(
     assert "rm -rf" not in str(stored.data) + str(events.data)  # readers of the board see it
 
 
+async def test_a_request_with_ids_of_many_bytes_hides_no_other(harness: RequestsHarness) -> None:
+    """PostgreSQL cannot compress these ids so that they fit into an index."""
+    wide = "".join(chr(0x20000 + 7919 * n % 42_000) for n in range(1_000))
+    worker = agent_key(harness.world.worker)
+    await harness.fake.request_approval(wide, "ls", worker, silently=True, runId=wide)
+    await harness.fake.request_approval("a-1", "ls", worker, silently=True)
+    async with harness.run_worker():
+        await harness.wait_for_request()
+    assert "a-1" in [one.request_id for one in await harness.list_requests()]
+
+
 async def test_missed_requests_are_loaded_after_every_connect(
     harness: RequestsHarness,
 ) -> None:

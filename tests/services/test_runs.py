@@ -70,7 +70,11 @@ async def test_a_run_is_tracked_from_its_start_to_its_end(harness: RequestsHarne
     assert between
 
 
-@pytest.mark.parametrize("run_id", ["run\0", "run" * 1_000])
+WIDE = "".join(chr(0x20000 + 7919 * n % 42_000) for n in range(1_000))
+"""A text of 4,000 bytes, which PostgreSQL cannot compress so that it fits into an index."""
+
+
+@pytest.mark.parametrize("run_id", ["run\0", "run" * 1_000, WIDE])
 async def test_a_run_whose_id_cannot_be_stored_hides_no_other(
     harness: RequestsHarness, run_id: str
 ) -> None:

@@ -16,7 +16,7 @@ from openclaw.api import find_agent_id, parse_milliseconds
 MAX_CONTENT_LENGTH = 250_000  # characters of a request as JSON
 MAX_VALUES = 10_000  # objects, arrays and values in a request
 MAX_DEPTH = 20  # nesting levels of a request
-MAX_NAME_LENGTH = 1_000  # characters of a key, an id or a path
+MAX_NAME_SIZE = 1_000  # bytes of a key or an id: those of a row must fit into an index (2,704)
 MAX_TITLE_LENGTH = 200  # characters
 MAX_DECISIONS = 10
 DECISIONS = ("allow-once", "allow-always", "deny")
@@ -341,8 +341,9 @@ def _complete_text(value: object) -> str | None:
 
 
 def _short_text(value: object) -> str | None:
-    is_text = isinstance(value, str) and value and is_storable(value)
-    return value[:MAX_NAME_LENGTH] if is_text else None
+    if not isinstance(value, str) or not value or not is_storable(value):
+        return None
+    return value.encode()[:MAX_NAME_SIZE].decode(errors="ignore")
 
 
 PARSERS: Mapping[RequestKind, Callable[[Mapping[str, Any]], ParsedRequest | None]] = {

@@ -46,7 +46,7 @@ PERMANENT_ERRORS = (ErrorKind.REJECTED, ErrorKind.MISSING_SCOPE)
 TOO_MANY_RUNS = (
     f"Its gateway reported more than {MAX_RUNS} runs at once, so the oldest are not tracked."
 )
-MAX_ID_LENGTH = 1_000  # characters of the id of a run or of its session
+MAX_ID_SIZE = 1_000  # bytes of the id of a run or of its session; an index has at most 2,704
 MAX_EVENTS = 5_000  # the latest of a run that are applied
 MAX_SESSIONS = 10_000  # active sessions of one gateway that are read
 
@@ -293,7 +293,8 @@ class RunTracker:
 
 def _is_id(value: object) -> bool:
     """Return whether an id can be stored: clients of the gateway choose those of their runs."""
-    return isinstance(value, str) and len(value) <= MAX_ID_LENGTH and is_storable(value)
+    is_text = isinstance(value, str) and is_storable(value)
+    return is_text and len(str(value).encode()) <= MAX_ID_SIZE
 
 
 async def list_active_sessions(
