@@ -73,6 +73,24 @@ async def test_a_request_with_ids_of_many_bytes_hides_no_other(harness: Requests
     assert "a-1" in [one.request_id for one in await harness.list_requests()]
 
 
+async def test_a_gateway_stores_a_limited_number_of_new_requests(harness: RequestsHarness) -> None:
+    """It could fill the database of all organizations. What it still lists is stored later."""
+    worker = agent_key(harness.world.worker)
+    for id in ("a-1", "a-2", "a-3"):
+        await harness.fake.request_approval(id, "ls", worker, silently=True)
+
+    async def has_listed_repeatedly() -> bool:
+        return [method for method, _ in harness.fake.calls].count("exec.approval.list") > 3
+
+    async with harness.run_worker(poll_interval=0.05, max_stored=2):
+        await harness.wait_for(lambda: harness.requests_in(WAITING, WAITING))
+        await harness.fake.request_approval("a-4", "ls", worker)
+        await harness.wait_for(has_listed_repeatedly)
+        assert len(await harness.list_requests()) == 2
+    async with harness.run_worker():
+        await harness.wait_for(lambda: harness.requests_in(WAITING, WAITING, WAITING, WAITING))
+
+
 async def test_missed_requests_are_loaded_after_every_connect(
     harness: RequestsHarness,
 ) -> None:

@@ -68,11 +68,17 @@ class RequestsHarness:
     retry_policy: RetryPolicy = QUICK_POLICY
 
     @asynccontextmanager
-    async def run_worker(self, *, poll_interval: float = 30.0) -> AsyncGenerator[None]:
+    async def run_worker(
+        self, *, poll_interval: float = 30.0, max_stored: int = 1_000
+    ) -> AsyncGenerator[None]:
         """Run the gateway jobs of a worker."""
         jobs = [
             gateways_requests.RequestSyncJob(
-                self.transaction, self.open_read, self.listener, poll_interval=poll_interval
+                self.transaction,
+                self.open_read,
+                self.listener,
+                poll_interval=poll_interval,
+                max_stored=max_stored,
             ),
             runs.RunTrackingJob(
                 self.transaction, self.open_read, poll_interval=poll_interval, write_interval=0.05

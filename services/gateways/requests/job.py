@@ -11,6 +11,8 @@ from uuid import UUID
 from core.db.engine import TransactionFactory
 from core.db.listen import PostgresListener
 from core.db.reads import ReadFactory
+from core.errors import TooMany
+from core.limiters import RateLimiter
 from core.text import is_storable_json, replace_unstorable
 from models import DECISION_KINDS, Gateway, GatewayRequest, RequestKind
 from openclaw import ErrorKind, GatewayClient, GatewayError, GatewayEvent, poll_events, request_api
@@ -27,6 +29,7 @@ from services.gateways.requests.rules import UNSHOWN_ERROR, Resolution, is_answe
 POLL_INTERVAL = 20.0  # seconds between two loads of the waiting requests, whatever events arrive
 DEBOUNCE = 0.2  # seconds in which several notifications become one
 STORED_AT_ONCE = 20  # requests in one transaction
+MAX_STORED = 1_000  # new requests of a gateway in an hour; further ones wait on the gateway
 RETRY_DELAY = 1.0  # seconds after an attempt that the gateway did not answer
 
 KIND_OF_EVENT = {
@@ -67,13 +70,16 @@ class RequestSyncJob:
         listener: PostgresListener,
         *,
         poll_interval: float = POLL_INTERVAL,
+        max_stored: int = MAX_STORED,
     ) -> None:
         self._open_transaction = open_transaction
         self._open_read = open_read
         self._listener = listener
         self._poll_interval = poll_interval
+        self._limiter = RateLimiter(max_stored, 3_600.0)
         self._known_hashes: defaultdict[tuple[UUID, RequestKind], dict[str, RequestHash]]
         self._known_hashes = defaultdict(dict)
+        self._counted: defaultdict[UUID, set[tuple[str, str]]] = defaultdict(set)  # by gateway
 
     async def __call__(self, gateway: Gateway, client: GatewayClient) -> None:
         """Work for a gateway until cancelled."""
@@ -91,7 +97,7 @@ class RequestSyncJob:
                 await self._resolve(gateway, client, kind, str(event.payload.get("id") or ""))
             elif request := parse_request(kind, event.payload):
                 self._known_hashes[gateway.id, kind][request.request_id] = request.hash
-                await self._store(gateway, [request])
+                await self._store(gateway, self._limit_new(gateway, [request]))
 
         await poll_events(
             client,
@@ -108,7 +114,12 @@ class RequestSyncJob:
         waiting = {kind: found for kind, found in listed.items() if found is not None}
         for kind, found in waiting.items():
             self._known_hashes[gateway.id, kind] = {id: one.hash for id, one in found.items()}
-        requests = [one for found in waiting.values() for one in found.values()]
+        all_waiting = [one for found in waiting.values() for one in found.values()]
+        self._counted[gateway.id] &= set(map(_identify, all_waiting))
+        requests = self._limit_new(gateway, all_waiting)
+        if len(requests) < len(all_waiting):
+            rest = len(all_waiting) - len(requests)
+            log.warning("The gateway %s has too many requests: %d wait there.", gateway.id, rest)
         for start in range(0, len(requests), STORED_AT_ONCE):
             await self._store(gateway, requests[start : start + STORED_AT_ONCE])
         async with self._open_read() as source:
@@ -117,7 +128,27 @@ class RequestSyncJob:
             if kind in waiting and request_id not in waiting[kind]:
                 await self._resolve(gateway, client, kind, request_id)
 
+    def _limit_new(
+        self, gateway: Gateway, waiting: Sequence[ParsedRequest]
+    ) -> Sequence[ParsedRequest]:
+        """Return the requests that are known, and as many new ones as the limit allows.
+
+        The others are stored later, if the gateway still lists them then.
+        """
+        counted, kept = self._counted[gateway.id], []
+        for one in waiting:
+            if (key := _identify(one)) not in counted:
+                try:
+                    self._limiter.hit(str(gateway.id))
+                except TooMany:
+                    continue
+                counted.add(key)
+            kept.append(one)
+        return kept
+
     async def _store(self, gateway: Gateway, waiting: Sequence[ParsedRequest]) -> None:
+        if not waiting:
+            return
         async with self._open_transaction() as session:
             await commands.store_requests(session, gateway, waiting)
 
@@ -161,6 +192,11 @@ class RequestSyncJob:
             async with self._open_transaction() as session:
                 await commands.resolve_request(session, gateway, request.request_id, resolution)
         return True
+
+
+def _identify(request: ParsedRequest) -> tuple[str, str]:
+    """Return what distinguishes a request of a gateway from others."""
+    return request.request_id, request.hash.sha256
 
 
 class AnswerRejected(Exception):
