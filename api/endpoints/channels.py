@@ -99,7 +99,9 @@ async def get_channel(context: RequestContext, detail: ChannelDetail) -> Encoded
 async def create_channel(
     context: RequestContext, member: Member, body: ChannelCreate
 ) -> Encoded[ChannelRead]:
-    """Create a channel. An e-mail address that is not the account's gets a code to confirm it.
+    """Create a channel. An e-mail address gets a code to confirm it.
+
+    The account's address gets none if an identity provider has verified it.
 
     A URL that may not be called is 422 `address_forbidden` or `address_never_allowed`.
     """

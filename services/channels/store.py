@@ -133,8 +133,8 @@ async def create_channel(
 ) -> NotificationChannel:
     """Create a channel, or renew the subscription of a browser that has one.
 
-    An e-mail address that is not the one of the account must be confirmed first. Raises Invalid
-    with the field, and Conflict if there are too many channels.
+    An e-mail address must be confirmed first, unless it is the verified one of the account. Raises
+    Invalid with the field, and Conflict if there are too many channels.
     """
     kind = ChannelKind(fields.kind)
     config = check_config(kind, fields.model_dump(exclude={"kind", "name"}))
@@ -145,8 +145,10 @@ async def create_channel(
         reason = N_("You have %(max_count)s channels. Delete one first.")
         raise Conflict("too_many_channels", reason, max_count=MAX_CHANNELS)
     at, id = now(), new_id()
-    own_address = (member.user.email or "").lower()
-    is_confirmed = kind is not ChannelKind.EMAIL or config["address"] == own_address
+    user = member.user
+    # Who invites an address can register with it, without access to its mailbox.
+    verified = (user.email or "").lower() if user.email_verified_at else None
+    is_confirmed = kind is not ChannelKind.EMAIL or config["address"] == verified
     channel = NotificationChannel(
         id=id,
         user_id=member.user_id,

@@ -5,7 +5,15 @@ import re
 import pytest
 from sqlalchemy import select, update
 
-from models import ChannelKind, DeliveryState, NotificationChannel, NotificationDelivery, new_id
+from core.clock import now
+from models import (
+    ChannelKind,
+    DeliveryState,
+    NotificationChannel,
+    NotificationDelivery,
+    User,
+    new_id,
+)
 from services import channels
 from tests.support.browser_subscription import BrowserSubscription
 from tests.support.channel_hosts import mail_server, receiver, settings
@@ -111,7 +119,10 @@ async def test_an_email_that_is_rejected_is_shown(alice, mail_server) -> None:
     assert "The mail server does not accept this address." in (await alice.get(path)).text
 
 
-async def test_a_test_email_arrives(alice, mail_server, world) -> None:
+async def test_a_test_email_arrives(alice, mail_server, transaction, world) -> None:
+    async with transaction() as session:
+        verified = update(User).where(User.id == world.alice.id).values(email_verified_at=now())
+        await session.execute(verified)
     path = await add(alice, "email", address=world.alice.email)
     await alice.post(f"{path}/tests", data={})
     assert [mail["Subject"] for mail in mail_server.mails] == ["Test of Mission Control"]
