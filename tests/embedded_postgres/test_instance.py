@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from embedded_postgres import instance
 from embedded_postgres.data_location import SystemAccount, find_programs
 from embedded_postgres.instance import EmbeddedPostgres, PostgresStartError
 from tests.support.initial_database import INITIAL_DATABASE
@@ -130,8 +131,9 @@ def test_a_killed_process_does_not_keep_it_running(
 
 
 async def test_it_is_restarted_after_a_crash_without_losing_commits(
-    postgres: EmbeddedPostgres,
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(instance, "WATCH_INTERVAL", 0.1)
     postgres.start()
     watch_task = asyncio.create_task(postgres.watch())
     await fetch_value(postgres, "create table kept (number int)")
@@ -210,7 +212,10 @@ async def test_a_data_folder_may_have_any_name(postgres_root: Path) -> None:
     assert postgres.stop()
 
 
-def test_a_failed_start_reports_the_reason(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+def test_a_failed_start_reports_the_reason(
+    postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instance, "RETRY_TIMEOUT", 0.1)
     broken = EmbeddedPostgres(tmp_path / "data", tuning=FAST_TUNING | {"max_connections": "plenty"})
     with pytest.raises(
         PostgresStartError, match=r"does not start: .*max_connections.*postgres\.log"
