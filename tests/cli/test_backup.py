@@ -53,17 +53,19 @@ def add_board(installation: Installation, name: str) -> None:
 
 @contextmanager
 def run_postgres(data: Path) -> Generator[str, None, None]:
-    """Run the database of an installation without the server; yield its DSN."""
+    """Run the database of an installation without the server; yield its DSN.
+
+    Commands in the block use it, instead of starting and stopping it.
+    """
     postgres = EmbeddedPostgres(data)
     yield postgres.start()
     postgres.stop()
 
 
-async def list_board_names(data: Path) -> set[str]:
-    with run_postgres(data) as dsn:
-        connection = await asyncpg.connect(dsn)
-        rows = await connection.fetch("select name from boards")
-        await connection.close()
+async def list_board_names(dsn: str) -> set[str]:
+    connection = await asyncpg.connect(dsn)
+    rows = await connection.fetch("select name from boards")
+    await connection.close()
     return {row["name"] for row in rows}
 
 
@@ -78,7 +80,8 @@ async def test_a_backup_can_be_restored_into_an_empty_installation(
     assert result.returncode == 0, result.stderr
     assert "is not the key of this database" in result.stdout
     shutil.copy(saved_installation.data / KEY_FILE, tmp_path / "data")
-    assert await list_board_names(tmp_path / "data") == {"Kept"}
+    with run_postgres(tmp_path / "data") as dsn:
+        assert await list_board_names(dsn) == {"Kept"}
     with start_installation(tmp_path) as installation:
         assert not installation.link  # the owner was restored as well
 
@@ -125,32 +128,32 @@ async def test_a_role_that_cannot_replace_the_database_is_told_what_to_do(
 async def test_data_is_not_replaced_without_confirmation(
     saved_installation: SavedInstallation,
 ) -> None:
-    before = await list_board_names(saved_installation.data)
-    result = run_cli("restore", str(saved_installation.file), data=saved_installation.data)
-    assert result.returncode == 1
-    assert "--yes" in result.stderr
-    assert await list_board_names(saved_installation.data) == before
+    with run_postgres(saved_installation.data) as dsn:
+        before = await list_board_names(dsn)
+        result = run_cli("restore", str(saved_installation.file), data=saved_installation.data)
+        assert result.returncode == 1
+        assert "--yes" in result.stderr
+        assert await list_board_names(dsn) == before
 
 
 async def test_data_is_not_replaced_while_it_is_in_use(
     saved_installation: SavedInstallation,
 ) -> None:
-    before = await list_board_names(saved_installation.data)
     with run_postgres(saved_installation.data) as dsn:
+        before = await list_board_names(dsn)
         other_connection = await asyncpg.connect(dsn)
         result = run_cli(
             "restore", str(saved_installation.file), "--yes", data=saved_installation.data
         )
         await other_connection.close()
-    assert result.returncode == 1
-    assert "stop Mission Control first" in result.stderr
-    assert await list_board_names(saved_installation.data) == before
+        assert result.returncode == 1
+        assert "stop Mission Control first" in result.stderr
+        assert await list_board_names(dsn) == before
 
 
 async def test_an_invalid_backup_file_changes_nothing(
     saved_installation: SavedInstallation, tmp_path: Path
 ) -> None:
-    before = await list_board_names(saved_installation.data)
     content = saved_installation.file.read_bytes()
     (tmp_path / "cut").write_bytes(content[: len(content) // 2])
     (tmp_path / "text").write_text("no backup")
@@ -158,12 +161,14 @@ async def test_an_invalid_backup_file_changes_nothing(
         other = run_cli("backup", str(tmp_path / "of something else"), data=tmp_path / "empty")
     assert other.returncode == 0, other.stderr
     (tmp_path / "newer").write_bytes(content[:6] + b"\xff" + content[7:])  # the minor version
-    for name in ("cut", "text", "of something else", "missing", "newer"):
-        result = run_cli("restore", str(tmp_path / name), "--yes", data=saved_installation.data)
-        assert result.returncode == 1, name
-        assert result.stderr.count("\n") == 1, (name, result.stderr)
-    assert "restore it into a newer one" in result.stderr
-    assert await list_board_names(saved_installation.data) == before
+    with run_postgres(saved_installation.data) as dsn:
+        before = await list_board_names(dsn)
+        for name in ("cut", "text", "of something else", "missing", "newer"):
+            result = run_cli("restore", str(tmp_path / name), "--yes", data=saved_installation.data)
+            assert result.returncode == 1, name
+            assert result.stderr.count("\n") == 1, (name, result.stderr)
+        assert "restore it into a newer one" in result.stderr
+        assert await list_board_names(dsn) == before
 
 
 ROLE = "restore_test"
@@ -194,10 +199,9 @@ async def test_a_restore_replaces_all_data_and_keeps_the_rights_of_roles(
         await connection.execute("update boards set name = 'Changed'")
         await connection.execute(GRANTS)
         await connection.close()
-    result = run_cli("restore", str(saved_installation.file), "--yes", data=data)
-    assert result.returncode == 0, result.stderr
-    assert await list_board_names(data) == {"Kept"}
-    with run_postgres(data) as dsn:
+        result = run_cli("restore", str(saved_installation.file), "--yes", data=data)
+        assert result.returncode == 0, result.stderr
+        assert await list_board_names(dsn) == {"Kept"}
         connection = await asyncpg.connect(dsn)
         rights = dict(await connection.fetchrow(RIGHTS_QUERY))
         await connection.close()
@@ -238,19 +242,18 @@ async def create_old_installation(data: Path, migrations: Path) -> None:
 async def test_a_restore_keeps_the_default_privileges_for_later_tables(tmp_path: Path) -> None:
     """The role of docs/audit.md may use tables that the migration after the restore adds."""
     data, file = tmp_path / "data", tmp_path / "old.dump"
-    await create_old_installation(data, tmp_path / "migrations")
-    assert run_cli("backup", str(file), data=data).returncode == 0
-    assert run_cli("migrate", data=data).returncode == 0
     page = (ROOT / "docs/audit.md").read_text()
     [block] = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     with run_postgres(data) as dsn:
+        await create_old_installation(data, tmp_path / "migrations")
+        assert run_cli("backup", str(file), data=data).returncode == 0
+        assert run_cli("migrate", data=data).returncode == 0
         connection = await asyncpg.connect(dsn)
         await connection.execute(block.replace("mission_control_app", ROLE) + DEFAULT_PRIVILEGES)
         before = await connection.fetch(DEFAULT_PRIVILEGES_QUERY)
         await connection.close()
-    result = run_cli("restore", str(file), "--yes", data=data)
-    assert result.returncode == 0, result.stderr
-    with run_postgres(data) as dsn:
+        result = run_cli("restore", str(file), "--yes", data=data)
+        assert result.returncode == 0, result.stderr
         connection = await asyncpg.connect(dsn)
         after = await connection.fetch(DEFAULT_PRIVILEGES_QUERY)
         rights = dict(await connection.fetchrow(LATER_RIGHTS_QUERY))

@@ -108,6 +108,8 @@ def test_another_key_starts_nothing_until_its_secrets_are_removed(
     running = run_cli("rotate-key", "--lost", "--yes", data=data, SECRET_KEY=OTHER_KEY)
     assert running.returncode == 1
     installation.stop()
+    postgres = EmbeddedPostgres(data)  # used by this test, so that no command starts and stops it
+    postgres.start()
     for words in (("serve", "--port", "0"), ("worker",), ("link",), ("rotate-key",)):
         result = run_cli(*words, data=data, SECRET_KEY=OTHER_KEY)
         assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
@@ -120,4 +122,5 @@ def test_another_key_starts_nothing_until_its_secrets_are_removed(
     assert f"{WEBHOOKS} secrets were removed" in removed.stdout
     installation.environment |= {"SECRET_KEY": OTHER_KEY}
     installation.start()
+    postgres.stop()
     assert send_to_webhooks(installation, paths) == {503}

@@ -158,11 +158,10 @@ def test_it_outlives_the_terminal_if_nohup_starts_it(tmp_path: Path) -> None:
     "command", [("serve", "--port", "0"), pytest.param(("worker",), marks=repetition)]
 )
 def test_a_start_holds_the_event_loop_for_no_imports(
-    installation: Installation, command: tuple[str, ...]
+    shared_installation: Installation, command: tuple[str, ...]
 ) -> None:
     """In a new process, in which nothing is imported yet."""
-    installation.stop()
-    settings = {"DATA_DIR": str(installation.data_dir), "BASE_URL": "http://other.example"}
+    settings = {"DATA_DIR": str(shared_installation.data_dir), "BASE_URL": "http://other.example"}
     refused = run_command_line(*command, **settings)
     assert refused.returncode == 1
     assert "BASE_URL is http://other.example, but" in refused.stderr
