@@ -52,8 +52,11 @@ async def test_without_a_database_the_api_returns_an_error_envelope(
     assert response.json()["request_id"] == response.headers["X-Request-Id"]
 
 
-async def test_readiness_does_not_wait_for_a_silent_database(settings: Settings) -> None:
+async def test_readiness_does_not_wait_for_a_silent_database(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """C32."""
+    monkeypatch.setattr("services.readiness.CHECK_TIMEOUT", 0.2)
 
     @asynccontextmanager
     async def stuck() -> AsyncGenerator[None, None]:

@@ -59,6 +59,12 @@ async def run_process(
     listening.cancel()
 
 
+@pytest.fixture(autouse=True)
+def _soon_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page is opened again at once, or not at all."""
+    monkeypatch.setattr("services.presence.visits.END_DELAY", 0.1)
+
+
 @pytest.fixture
 async def processes(
     isolated_settings: Settings, isolated_transaction: TransactionFactory

@@ -187,6 +187,7 @@ async def test_a_board_that_cannot_be_finalized_does_not_stop_the_others(
     isolated_settings, isolated_transaction, isolated_world, caplog, monkeypatch
 ) -> None:
     """W-42. The failure is logged, and tried again."""
+    monkeypatch.setattr("worker.periodic.FAILED_BOARD_DELAY", timedelta(seconds=0.1))
     world = isolated_world
     first, second = await request_approvals(isolated_transaction, world, count=2)
     async with isolated_transaction() as session:

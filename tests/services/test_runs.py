@@ -258,11 +258,12 @@ async def test_old_run_events_and_runs_are_deleted(
 
 
 async def test_a_gateway_without_runs_is_polled_rarely(
-    harness: RequestsHarness,
+    harness: RequestsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.gateways.runs.jobs.RETRY_DELAY", 0.1)
     del harness.fake.handlers["sessions.subscribe"]
     async with harness.run_worker():
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(0.5)
     calls = [method for method, _ in harness.fake.calls if method == "sessions.subscribe"]
     assert len(calls) == 1
 

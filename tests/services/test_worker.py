@@ -183,15 +183,16 @@ async def test_a_wrong_call_of_the_driver_is_logged_and_no_outage(session, caplo
 
 
 async def test_a_worker_continues_when_the_database_is_back(
-    isolated_settings, isolated_transaction, isolated_world, caplog
+    isolated_settings, isolated_transaction, isolated_world, caplog, monkeypatch
 ) -> None:
+    monkeypatch.setattr("worker.scheduler.OUTAGE_RETRY_DELAY", 0.1)
     first, second = await request_approvals(isolated_transaction, isolated_world, count=2)
     async with run_cuttable_proxy(isolated_settings) as line, running_worker(line.settings) as work:
         await approve(isolated_transaction, isolated_world, first, undo_seconds=0.1)
         await until(are_approved(isolated_transaction, first))
         line.cut()
         await until(logs(caplog, "has lost the database"))
-        await asyncio.sleep(2.5)  # several attempts to reach it again
+        await asyncio.sleep(0.5)  # several attempts to reach it again
         await approve(isolated_transaction, isolated_world, second, undo_seconds=0.1)
         assert not work.done()
         await line.restore()
