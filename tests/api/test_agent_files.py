@@ -23,6 +23,7 @@ from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.live_server import run_server, run_sh_in
 from tests.support.people_rows import token_secret
 from tests.support.skill_rows import make_gateway_skill, make_skill, make_version
+from tests.support.tiers import repetition
 from tests.support.world import World
 
 BLOCKS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
@@ -114,8 +115,15 @@ def create_workspace(
     return write
 
 
-@pytest.mark.parametrize("text", [render_agent_file, render_linked_file])
-@pytest.mark.parametrize("only_lead_moves", [False, True])
+@pytest.mark.parametrize(
+    ("text", "only_lead_moves"),
+    [
+        (render_agent_file, False),
+        (render_linked_file, True),
+        pytest.param(render_agent_file, True, marks=repetition),
+        pytest.param(render_linked_file, False, marks=repetition),
+    ],
+)
 async def test_the_commands_in_a_workers_file_work(
     isolated_world: World, create_workspace: WorkspaceFactory, only_lead_moves: bool, text: Any
 ) -> None:
