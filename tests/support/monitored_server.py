@@ -8,6 +8,8 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from sse_starlette.sse import AppStatus
+
 import app
 from cli.serve import run_uvicorn
 from core.config.settings import Settings
@@ -15,7 +17,7 @@ from core.event_loop import LoopHold, LoopMonitor, MonitoredEventLoop
 
 TIMEOUT = 60  # seconds
 MIN_HOLD = 0.005  # seconds; shorter ones are not listed
-STREAM_SECONDS = 0.2  # how long a stream is read
+STREAM_SECONDS = 0.1  # how long a stream is read
 
 Header = tuple[str, str]
 
@@ -92,3 +94,4 @@ def run_monitored_server(settings: Settings) -> Generator[MonitoredServer]:
         loop, stop = loops[0]
         loop.call_soon_threadsafe(stop.set)
         thread.join(TIMEOUT)
+        AppStatus.should_exit = False  # it is set for all servers of this process, also later ones
