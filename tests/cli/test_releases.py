@@ -86,9 +86,11 @@ async def test_a_migration_that_the_previous_release_cannot_bear_is_found(
 
 
 async def test_a_migration_gives_up_its_lock_until_it_gets_it(
-    isolated_settings: Settings, tmp_path: Path
+    isolated_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests that wait behind the migration continue while another transaction is long."""
+    monkeypatch.setattr("cli.migrate.STATEMENT_LOCK_TIMEOUT", 300)
+    monkeypatch.setattr("cli.migrate.LOCK_RETRY_DELAY", 0.2)
     scripts = add_migrations(
         tmp_path,
         "op.execute('create table migrated_once (id integer)')",

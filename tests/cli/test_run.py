@@ -162,7 +162,8 @@ def test_the_doctor_warns_about_an_untrusted_proxy_and_a_held_event_loop(tmp_pat
 
 def test_the_doctor_reports_problems(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with socket.create_server(("127.0.0.1", 0)) as other_socket:
+    with socket.socket() as other_socket:  # which does not listen: nobody waits for its answer
+        other_socket.bind(("127.0.0.1", 0))
         result = run_cli("doctor", "--port", str(other_socket.getsockname()[1]), data=data)
     assert result.returncode == 1
     assert re.search(r"^not ok  port: .*--port", result.stdout, re.MULTILINE)

@@ -181,7 +181,7 @@ async def test_an_idle_page_costs_no_statement(url, isolated_transaction, isolat
         await charlie.wait_for("tasks")
         await asyncio.sleep(FIRST_CHECK_DELAY + 0.5)  # the first comparison, and last uses
         with count_all_statements() as statements:
-            await asyncio.sleep(3)  # to show that nothing happens
+            await asyncio.sleep(2)  # to show that nothing happens
         assert statements == []
 
 

@@ -85,9 +85,10 @@ async def test_three_reconcilers_send_each_heartbeat_message_once(
 
 
 async def test_three_reconcilers_create_and_wake_each_agent_once(
-    harness: ProvisioningHarness,
+    harness: ProvisioningHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that has lost its lease may continue for a moment."""
+    monkeypatch.setattr("services.gateways.provisioning.state_machine.FIRST_RETRY_DELAY", 0.1)
     created = [await harness.create_agent(f"Writer {number}") for number in range(AGENT_COUNT)]
     created.append(await harness.create_agent("Lead", is_board_lead=True))
     await asyncio.gather(*(run_process(harness, created) for _ in range(3)))
