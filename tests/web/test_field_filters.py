@@ -58,3 +58,16 @@ async def test_a_default_counts_as_the_value_in_filters(alice, add_field, task, 
     await add_field("size", default_value="Medium")
     page = (await alice.get(f"/boards/{world.board.id}?field=size&value=medium")).text
     assert f'id="task-{task.id}"' in page
+
+
+async def test_another_field_is_not_filtered_by_the_value_before(
+    alice, add_field, task, world
+) -> None:
+    await add_field("size", "Large", task)
+    await add_field("urgent", field_type=FieldType.BOOLEAN)
+    board, sent = f"/boards/{world.board.id}", {"field": "size", "value": "small"}
+    page = (await alice.get(board, params=sent)).text
+    assert f'id="task-{task.id}"' not in page
+    assert 'name="value_of" value="size"' in page
+    sent |= {"field": "urgent", "value_of": "size"}
+    assert f'id="task-{task.id}"' in (await alice.get(board, params=sent)).text

@@ -85,14 +85,16 @@ class BoardAddress:
         group = _allowed_value(tuple(TaskGrouping), text("group")) if view == "list" else ""
         only = text("only", MAX_KEY_LENGTH) if view == "list" else ""
         only = only if is_group(group, only) else ""
+        field = text("field")
+        is_of_field = text("value_of") in ("", field)  # else it was entered for the field before
         return cls(
             view=view,
             q=text("q"),
             **{name: _parse_several(query.getlist(name), parse) for name, parse in SEVERAL.items()},
             needs=text("needs") == "1",
             blocked=text("blocked") == "1",
-            field=text("field"),
-            value=text("value"),
+            field=field,
+            value=text("value") if is_of_field else "",
             sort=sort if sort.removeprefix("-") in ORDERS and sort != "-manual" else "",
             group=group,
             only=only,
