@@ -299,12 +299,14 @@ async def test_a_rename_that_is_rejected_keeps_the_typed_name(alice, views_path)
 
 async def test_a_view_describes_what_it_shows(alice, world, transaction, views_path) -> None:
     tag: Tag = make_tag(world.tern, "Bugs", slug="bugs")
+    field, binding = world.make_custom_field(field_key="effort_points", label="Effort")
     async with transaction() as session:
-        session.add(tag)
+        session.add_all([tag, field, binding])
     query = {"q": "<b>", "agent": str(world.worker.id), "tag": "bugs", "needs": "1", "done": "1"}
-    await save(alice, views_path, "Long", query=urlencode({**query, "columns": "title,due"}))
+    query |= {"field": "effort_points", "value": "3", "columns": "title,due"}
+    await save(alice, views_path, "Long", query=urlencode(query))
     page = html.unescape((await alice.get(views_path)).text)
-    text = "Board · Filter: “<b>” · Needs you · Assignee: Worker · Tag: bugs"
+    text = "Board · Filter: “<b>” · Needs you · Assignee: Worker · Tag: bugs · Effort: 3"
     assert f"{text} · Done column expanded · Columns: Task, Due" in page
 
 

@@ -8,7 +8,7 @@ from starlette.datastructures import QueryParams
 
 from core.db.reads import Source
 from models import Board
-from services import agents, boards
+from services import agents, boards, custom_fields
 from services.saved_views import ListedView
 from web.boards.assignees import name_assignee
 from web.boards.cards import STATUS_NAMES, name_priority
@@ -119,20 +119,20 @@ class ViewMenu:
         return build_view_address(view).query
 
 
-async def load_assignee_names(
-    source: Source, board: Board, queries: Iterable[str]
-) -> Mapping[str, str]:
-    """Return the names of the people of a board, and of the agents that views name, by id."""
+async def load_names(source: Source, board: Board, queries: Iterable[str]) -> Mapping[str, str]:
+    """Return the names of what views name: people and agents by id, custom fields by key."""
     addresses = [parse_view_query(query) for query in queries]
     named = [(*one.list_values("agent"), *one.list_values("not_agent")) for one in addresses]
     ids = {id for id in map(parse_id, chain.from_iterable(named)) if id}
     found = await agents.load_agents(source, board.organization_id, ids)
     people = await boards.list_board_people(source, board)
-    return {str(one.id): one.name for one in (*found.values(), *people)}
+    keys = {one.field for one in addresses if one.field}
+    labels = await custom_fields.load_field_labels(source, board.organization_id, keys)
+    return labels | {str(one.id): one.name for one in (*found.values(), *people)}
 
 
 def describe_view(query: str, names: Mapping[str, str]) -> str:
-    """Describe what a view shows: "List · Priority: High". `names` are those of assignees."""
+    """Describe what a view shows: "List · Priority: High". `names` are those of `load_names`."""
     address = parse_view_query(query)
 
     def name_assignees(filter: str) -> str:
@@ -153,7 +153,7 @@ def describe_view(query: str, names: Mapping[str, str]) -> str:
         (address.not_tag, _("Without tag"), ", ".join(address.list_values("not_tag"))),
         (address.priority, _("Priority"), ", ".join(priorities)),
         (address.status, _("Status"), ", ".join(statuses)),
-        (address.value and address.field, address.field, address.value),
+        (address.value and address.field, names.get(address.field, address.field), address.value),
         (address.sort, _("Sort by"), f"{sort} ({_('descending')})" if is_reversed else sort),
         (address.group, _("Group by"), translate(GROUPING_NAMES[address.group])),
         (address.done, _("Done column expanded"), ""),

@@ -17,7 +17,7 @@ from web.saved_views.presenter import (
     ViewMenu,
     build_view_address,
     describe_view,
-    load_assignee_names,
+    load_names,
     parse_view_query,
 )
 from web.ui import forms
@@ -133,7 +133,7 @@ async def _render_views(request: Request, form: forms.Form) -> Response:
         access = await board_access(request, source)
         views = await saved_views.list_saved_views(source, request.user, access.board)
         queries = [view.query for view in views]
-        names = await load_assignee_names(source, access.board, queries)
+        names = await load_names(source, access.board, queries)
     return render_page(
         request,
         "saved_views/index.html",
@@ -155,7 +155,7 @@ async def _render_new_view(request: Request, form: forms.Form) -> Response:
         access = await board_access(request, source)
         address = BoardAddress.from_query(request.query_params)
         query = form.value("query", address.view_query)
-        names = await load_assignee_names(source, access.board, [query])
+        names = await load_names(source, access.board, [query])
     return render_page(
         request,
         "saved_views/new.html",
@@ -176,7 +176,7 @@ async def _render_conflict(request: Request, form: forms.Form) -> Response:
         views = await saved_views.list_saved_views(source, request.user, board)
         view = _get_view(request, views)
         queries = (view.query, form.value("query"))
-        names = await load_assignee_names(source, board, queries)
+        names = await load_names(source, board, queries)
     about = ConflictContext(
         title=_("View “%(name)s”", name=view.name),
         back=f"{_list_path(board)}/{view.id}",
