@@ -7,6 +7,7 @@ fails, the payload is stored with the reason, and nothing else is.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -234,8 +235,10 @@ async def _build_values(
     for key, text in texts.items():
         if key not in fields or not text:
             continue
-        value = custom_fields.parse_text(fields[key].type, text)
-        if custom_fields.find_value_error(fields[key].type, fields[key].regex, value):
+        type, regex = fields[key].type, fields[key].regex
+        value = custom_fields.parse_text(type, text)
+        check = partial(custom_fields.find_value_error, type, regex, value)
+        if await custom_fields.run_check(check, [(regex, value)]):
             problems.append(TemplateProblem("custom_field_invalid", f"{key}: {text[:100]}"))
         else:
             values[key] = value

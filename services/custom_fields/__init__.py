@@ -34,6 +34,8 @@ from services.custom_fields.task_values import (
     filter_valid_rows,
     find_missing_keys,
     list_bound_fields,
+    list_patterned,
+    run_check,
     store_initial_values,
     store_values,
     task_values_query,

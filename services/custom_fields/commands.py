@@ -5,6 +5,7 @@ values always match their field.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from models import (
 from services import events, organizations, rows
 from services.custom_fields.queries import CustomFieldDetail
 from services.custom_fields.rules import check_definition, compile_regex, find_value_error
+from services.custom_fields.task_values import run_check
 
 TYPE_NAMES: Mapping[str, FieldType] = {
     **{type.value: type for type in FieldType},
@@ -161,7 +163,7 @@ async def create_custom_field(
     """
     organizations.require_admin(member)
     values: dict[str, Any] = {**dict(fields), "label": fields.label or fields.field_key}
-    check_definition(values)
+    await _check_definition(values)
     board_ids = values.pop("board_ids")
     await _lock_boards(session, member.organization_id, board_ids)
     field = rows.build_row(CustomField, organization_id=member.organization_id, **values)
@@ -186,7 +188,9 @@ async def update_custom_field(
     values = fields.without({"field_key"}).changes()
     requested_ids = values.pop("board_ids", None)
     new = {name: value for name, value in values.items() if value != getattr(field, name)}
-    check_definition({name: new.get(name, getattr(field, name)) for name in DEPENDENT_COLUMNS})
+    await _check_definition(
+        {name: new.get(name, getattr(field, name)) for name in DEPENDENT_COLUMNS}
+    )
     before = await _lock_boards(session, field.organization_id, requested_ids or (), field)
     after = sorted(before if requested_ids is None else requested_ids)
     if new.keys() & VALUE_CONSTRAINTS:
@@ -248,6 +252,11 @@ async def _lock_boards(
     return [id for id, bound in found.items() if bound]
 
 
+async def _check_definition(fields: Mapping[str, Any]) -> None:
+    patterned = [(fields["validation_regex"], fields["default_value"])]
+    await run_check(partial(check_definition, fields), patterned)
+
+
 async def _check_stored_values(
     session: AsyncSession, field: CustomField, new: Mapping[str, Any], board_ids: Sequence[UUID]
 ) -> None:
@@ -257,10 +266,14 @@ async def _check_stored_values(
         CustomFieldValue.value
     )
     type, regex = (new.get(name, getattr(field, name)) for name in DEPENDENT_COLUMNS[:2])
-    found = await session.execute(query)
-    invalid = sum(
-        count for value, count in found if find_value_error(type, regex, value) is not None
-    )
+    found = (await session.execute(query)).all()
+
+    def count_invalid() -> int:
+        return sum(
+            count for value, count in found if find_value_error(type, regex, value) is not None
+        )
+
+    invalid = await run_check(count_invalid, ((regex, value) for value, _ in found))
     if invalid:
         reason = N_(
             "Values of tasks would no longer be valid: %(count)s. Change or clear them first."

@@ -1,10 +1,11 @@
 """The values of custom fields on tasks: query, check and store them."""
 
+import asyncio
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -35,6 +36,10 @@ from models import Board, BoardCustomField, CustomField, CustomFieldValue, Field
 from services.custom_fields.rules import find_value_error, is_blank
 
 FIELD_NAME = "custom_field_values"
+Result = TypeVar("Result")
+Patterned = Iterable[tuple[str | None, object]]
+"""Values with the regular expressions of their fields."""
+
 COMPARED_TYPES = (FieldType.INTEGER, FieldType.DECIMAL, FieldType.BOOLEAN)
 COMPARED_TEXT = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?|true|false", re.ASCII)
 
@@ -171,6 +176,20 @@ def check_values(fields: Collection[BoundField], given: Mapping[str, object]) ->
         )
 
 
+async def run_check(check: Callable[[], Result], values: Patterned) -> Result:
+    """Run a check of these values, in a thread if regular expressions have to read long texts.
+
+    Some need half a second for 100,000 characters; RE2 lets the event loop run meanwhile.
+    """
+    length = sum(len(value) for regex, value in values if regex and isinstance(value, str))
+    return await asyncio.to_thread(check) if length > 2_000 else check()
+
+
+def list_patterned(fields: Iterable[BoundField], given: Mapping[str, object]) -> Patterned:
+    """Return the given values of these fields with their regular expressions."""
+    return [(field.regex, given.get(field.key)) for field in fields]
+
+
 def diff_values(fields: Iterable[BoundField], given: Mapping[str, object]) -> dict[str, list[Any]]:
     """Return the effective values before and after, by key, where they differ."""
     values = {field.key: [field.value_after({}), field.value_after(given)] for field in fields}
@@ -242,12 +261,20 @@ async def filter_valid_rows(
     if not rows:
         return []
     fields = {str(field.id): field for field in await list_bound_fields(session, board)}
-    return [
-        row
+    found = [
+        (field, row)
         for row in rows
         if (field := fields.get(row["task_custom_field_definition_id"]))
-        and find_value_error(field.type, field.regex, row["value"]) is None
     ]
+
+    def select_valid() -> list[Mapping[str, Any]]:
+        return [
+            row
+            for field, row in found
+            if find_value_error(field.type, field.regex, row["value"]) is None
+        ]
+
+    return await run_check(select_valid, ((field.regex, row["value"]) for field, row in found))
 
 
 BOUND_FIELDS: Query[Any] = Query(

@@ -1,7 +1,8 @@
 """Create, update and unassign tasks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Uuid, bindparam, insert, inspect, select, update
@@ -104,7 +105,7 @@ async def create_task(
     )
     if isinstance(actor, Agent) and (change.is_assigning or change.new_status is not Status.INBOX):
         await boards.check_agent_may_work(session, board, actor)
-    check_creation(change)
+    await _run_check(check_creation, change)
     apply_column_values(task, new_column_values(change, at), at)
     await INSERT_TASK.execute(session, **{name: getattr(task, name) for name in TASK_COLUMNS})
     await dependencies.add_dependencies(session, task, change.values["depends_on_task_ids"])
@@ -134,6 +135,12 @@ async def create_task(
     return detail
 
 
+async def _run_check(check: Callable[[TaskChange], None], change: TaskChange) -> None:
+    given = change.values.get("custom_field_values", {})
+    patterned = custom_fields.list_patterned(change.bound_fields, given)
+    await custom_fields.run_check(partial(check, change), patterned)
+
+
 async def update_task(
     session: AsyncSession,
     actor: Actor,
@@ -155,7 +162,7 @@ async def update_task(
     )
     if isinstance(actor, Agent) and change.is_agent_work:
         await boards.check_agent_may_work(session, board, actor)
-    check_change(change)
+    await _run_check(check_change, change)
     check_version(known, change.task.version)
     task, at = change.task, now()
     before, comment = TaskState.of(task), None

@@ -1,11 +1,13 @@
 """The contract's checklist (people-and-boards 7), point 43: custom field values of tasks."""
 
+from random import Random
 from typing import Any
 
 import pytest
 
 from tests.support.api_fixtures import Client
 from tests.support.custom_fields_api import FIELDS_PATH, create_field
+from tests.support.loop_holds import calibrate, measure_holds
 from tests.support.world import World
 
 
@@ -268,3 +270,22 @@ async def test_removing_a_board_from_a_field_deletes_its_values(
     await alice.patch(at, json={"board_ids": both[:1]})
     assert (await alice.get(f"{path}/{task['id']}")).json()["custom_field_values"] == {"size": None}
     assert (await alice.delete(at)).status_code == 200
+
+
+async def test_no_pattern_holds_the_event_loop(
+    alice: Client, path: str, field_definition: dict[str, Any]
+) -> None:
+    """Some need half a second for one long text, in which nobody else is answered."""
+    field = await create_field(alice, field_definition, field_type="text_long")
+    text = "".join(Random(1).choices("ab", k=100_000))
+    slow = {"validation_regex": ".*a.{900}"}
+    with measure_holds() as holds:
+        task = await create_task(alice, path, size=text)
+        changed = await alice.patch(f"{FIELDS_PATH}/{field['id']}", json=slow)
+        assert changed.status_code == 200
+        values = {"custom_field_values": {"size": text}}
+        assert (await alice.patch(f"{path}/{task['id']}", json=values)).status_code == 200
+        await create_task(alice, path, size=text)
+        changed = await alice.patch(f"{FIELDS_PATH}/{field['id']}", json={"default_value": text})
+        assert changed.status_code == 200
+    assert holds.longest < calibrate(), holds.place
