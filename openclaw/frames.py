@@ -91,7 +91,7 @@ async def _decode_object(raw: str | bytes) -> dict[str, Any]:
         raise _malformed("a binary frame")
     try:
         if sum(raw.count(sign) for sign in "[{,") <= MAX_DIRECT_VALUES:
-            frame = json.loads(raw)
+            frame = json.loads(raw, parse_int=_parse_integer)
         else:
             frame = await asyncio.to_thread(_SlowDecoder().decode, raw)
     except (ValueError, RecursionError):
@@ -101,6 +101,13 @@ async def _decode_object(raw: str | bytes) -> dict[str, Any]:
     return frame
 
 
+def _parse_integer(digits: str) -> int:
+    """Return an integer. Raises ValueError for one that takes long to read: 4,300 digits 70 µs."""
+    if len(digits) > 100:
+        raise ValueError("an integer has too many digits")
+    return int(digits)
+
+
 class _SlowDecoder(json.JSONDecoder):
     """The decoder of the standard library without its C code, which does not release the GIL.
 
@@ -108,7 +115,7 @@ class _SlowDecoder(json.JSONDecoder):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(parse_int=_parse_integer)
         self.count = 0  # values
         self.parse_object, self.parse_array = self._parse_object, self._parse_array
         self.scan_once = py_make_scanner(self)

@@ -160,6 +160,18 @@ async def test_a_frame_with_many_values_does_not_hold_the_event_loop(gateway: Fa
     assert holds.longest < calibrate()
 
 
+async def test_long_numbers_in_a_frame_do_not_hold_the_event_loop(gateway: FakeGateway) -> None:
+    """The time to read one grows with the square of its length."""
+    numbers = ",".join(["9" * 4_300] * 4_000)
+    gateway.raw_responses = {"health": f'{{"type":"res","id":"1","ok":true,"payload":[{numbers}]}}'}
+    connection = await open_connection(create_target(gateway))
+    with measure_holds() as holds, pytest.raises(GatewayError) as error_info:
+        await connection.call("health")
+    assert error_info.value.kind is ErrorKind.MALFORMED
+    assert holds.longest < calibrate()
+    await connection.close()
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
