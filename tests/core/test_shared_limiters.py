@@ -207,9 +207,10 @@ async def test_updates_begin_again_after_an_error_of_the_program(isolated_transa
 
 
 async def test_many_keys_take_limited_memory_and_rows(isolated_transaction, monkeypatch) -> None:
-    monkeypatch.setattr(shared_limiters, "CLAIM_TIMEOUT", 60.0)  # of 25,000 keys at once
+    monkeypatch.setattr(shared_limiters, "MAX_KEYS", 2_000)
+    monkeypatch.setattr(shared_limiters, "CLAIM_TIMEOUT", 60.0)  # of all keys at once
     process = Process(isolated_transaction, limit=1)
-    number = shared_limiters.MAX_KEYS + 5_000
+    number = shared_limiters.MAX_KEYS + 500
     keys = [f"{n} {'x' * 1_000}" for n in range(number)]
     await asyncio.gather(*(process.requests.hit(key) for key in keys))
     assert len(process.requests._counts) == shared_limiters.MAX_KEYS
