@@ -47,7 +47,9 @@ async def test_a_pull_request_appears_on_an_open_board(site: LiveSite, board) ->
         await expect(drawer).to_contain_text("The check “test” fails")
 
 
-async def test_leaving_a_template_that_was_only_tried_is_warned_about(site: LiveSite, board) -> None:
+async def test_leaving_a_template_that_was_only_tried_is_warned_about(
+    site: LiveSite, board
+) -> None:
     path = f"/boards/{board['id']}/webhooks"
     webhook = site.owner.call("POST", path, description="Tried", secret=SECRET)
     send(site, webhook, {"alert": {"name": "Disk"}})
