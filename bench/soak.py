@@ -201,8 +201,8 @@ async def _work(client: httpx2.AsyncClient, journal: Journal, worker: Worker) ->
     task = f"/agent/boards/{worker.board}/tasks/{worker.task}"
     asked = {"action_type": "task.complete", "task_id": worker.task, "confidence": 90}
     rounds = int(WORK_INTERVAL // HEARTBEAT_INTERVAL)
-    await asyncio.sleep(worker.share * HEARTBEAT_INTERVAL)
-    number = 0
+    number, passed = divmod(worker.share * rounds, 1)  # so that the work is spread over the time
+    await asyncio.sleep(passed * HEARTBEAT_INTERVAL)
     while True:
         next_at = time.monotonic() + HEARTBEAT_INTERVAL
         number += 1
