@@ -20,6 +20,7 @@ from sqlalchemy import (
     cast,
     func,
     insert,
+    literal,
     literal_column,
     select,
     text,
@@ -175,7 +176,9 @@ async def _link_again(session: AsyncSession, rows: Mapping[str, Any], task_id: U
     for model in LINKED_MODELS:
         # a task that an earlier version deleted has none
         if ids := [UUID(id) for id in rows.get(model.__tablename__, [])]:
-            linked = update(model).where(model.id.in_(ids), model.task_id.is_(None))
+            # in one parameter: a statement has at most 32,767
+            is_stored = model.id == func.any(literal(ids, ARRAY(Uuid())))
+            linked = update(model).where(is_stored, model.task_id.is_(None))
             await session.execute(
                 linked.values(task_id=task_id).execution_options(synchronize_session=False)
             )

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Table, select, update
+from sqlalchemy import Table, func, select, text, update
 
 from core.clock import now
 from core.errors import Conflict, Forbidden, NotFound
@@ -25,6 +25,7 @@ from models import (
     TagAssignment,
     Task,
     TaskDependency,
+    UsageFact,
     new_id,
 )
 from services import agents, approvals, boards, tasks
@@ -243,6 +244,28 @@ async def test_what_is_about_a_task_is_linked_with_it_again(session, world) -> N
         await session.refresh(one)
     assert {question.task_id, run.task_id, kept.task_id, grant.task_id} == {task.id}
     assert moved.task_id == other.id
+
+
+async def test_a_task_with_more_calls_than_a_statement_has_parameters_is_restored(
+    session, world
+) -> None:
+    task = world.make_task()
+    session.add(task)
+    await session.flush()
+    statement = text("""
+        insert into usage_facts (id, organization_id, agent_id, task_id, source, source_key,
+            input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, used_at)
+        select gen_random_uuid(), :organization_id, :agent_id, :task_id, 'api_request', number,
+            0, 0, 0, 0, now()
+        from generate_series(1, 32768) as number
+    """)
+    values = {"organization_id": world.tern.id, "agent_id": world.worker.id, "task_id": task.id}
+    await session.execute(statement, values)
+    await tasks.delete_task(session, world.alice, world.board, task.id)
+    await tasks.restore_task(session, world.alice, world.board, task.id)
+
+    linked = select(func.count()).where(UsageFact.task_id == task.id)
+    assert await session.scalar(linked) == 32_768
 
 
 async def test_restoring_an_open_task_returns_started_dependents_to_the_inbox(
