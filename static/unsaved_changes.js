@@ -1,8 +1,10 @@
 // Warns before a page with unsaved changes of a form[data-warns] is left. So is what a form shows again that was sent: it was
-// rejected or only tried (then the page is the response to it, body[data-posted]), or is kept from before a sign-in.
+// rejected or only tried (then the page is the response to it, and body[data-posted] has its section, if several forms have
+// this address), or is kept from before a sign-in.
 (() => {
-  const isUnsaved = (form) => form.hasAttribute("data-restored")
-    || (document.body.hasAttribute("data-posted") && new URL(form.getAttribute("action"), location.href).href === location.href.split("#")[0]);
+  const isPosted = (form) => (form.elements.section?.value ?? "") === document.body.dataset.posted
+    && new URL(form.getAttribute("action"), location.href).href === location.href.split("#")[0];
+  const isUnsaved = (form) => form.hasAttribute("data-restored") || isPosted(form);
   const changed = new Set([...document.querySelectorAll("form[data-warns]")].filter(isUnsaved));
   document.addEventListener("input", (event) => { if (event.target.form?.hasAttribute("data-warns")) changed.add(event.target.form); });
   document.addEventListener("submit", (event) => changed.delete(event.target));

@@ -1,6 +1,6 @@
 """The first error of a rejected form is visible where the person looks."""
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Dialog, Locator, Page, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, WIDE, in_sizes
@@ -26,6 +26,29 @@ async def test_an_invalid_field_of_a_long_form_is_shown(site: LiveSite, size) ->
         await field.evaluate(FILL, LONG)
         await page.get_by_role("button", name="Create board").click()
         await expect_first_error(page, field)
+
+
+async def test_a_corrected_section_of_the_settings_is_saved_without_a_warning(
+    site: LiveSite,
+) -> None:
+    board = site.create_board("Two sections with texts")
+    async with site.open_page(f"/boards/{board['id']}/settings") as page:
+        section, warnings = page.locator("#about"), []
+
+        async def leave(dialog: Dialog) -> None:
+            warnings.append(dialog.type)
+            await dialog.accept()
+
+        page.on("dialog", leave)
+        field = section.get_by_label("Description")
+        await field.evaluate(FILL, LONG)
+        await section.get_by_role("button", name="Save").click()
+        await expect_first_error(page, field)
+        await field.fill("Short")
+        await section.get_by_role("button", name="Save").click()
+        await expect(field).to_have_value("Short")
+        await expect(field).not_to_have_attribute("aria-invalid", "true")
+        assert warnings == []
 
 
 async def test_an_invalid_field_in_a_dialog_is_shown(site: LiveSite) -> None:
