@@ -55,6 +55,7 @@ from models import (
     DeletedTask,
     Event,
     EventType,
+    ReadMarker,
     Run,
     Status,
     TagAssignment,
@@ -311,6 +312,7 @@ async def _store_rows(session: AsyncSession, task: Task, own_approval_ids: Seque
         Approval: Approval.id.in_(own_approval_ids),
         ApprovalTask: ApprovalTask.task_id == task.id,
         ToolGrant: ToolGrant.task_id == task.id,
+        ReadMarker: ReadMarker.task_id == task.id,
     }
     named: list[Any] = []
     for model, condition in conditions.items():
@@ -359,6 +361,7 @@ RESTORE_ORDER = (
     Approval,
     ApprovalTask,
     ToolGrant,
+    ReadMarker,
 )
 """The tables of a task in the order of their foreign keys."""
 

@@ -164,6 +164,17 @@ async def test_decided_approvals_and_deleted_tasks_are_not_unread(session, world
     assert (await session.scalars(select(ReadMarker))).all() == []
 
 
+async def test_what_was_read_of_a_deleted_task_is_read_when_it_is_restored(
+    session, world, task
+) -> None:
+    await add_comment(session, world.worker, world.board, task)
+    await presence.mark_read(session, world.bob, world.board, ReadKind.COMMENTS, task_id=task.id)
+    await tasks.delete_task(session, world.bob, world.board, task.id)
+    await tasks.restore_task(session, world.bob, world.board, task.id)
+    assert await count_unread(session, world.bob_member) == {}
+    assert await count_unread(session, world.alice_member) == {(ReadKind.COMMENTS, task.id): 1}
+
+
 async def test_items_older_than_limit_or_membership_are_not_unread(session, world, task) -> None:
     await add_comment(session, world.worker, world.board, task)
     await request_approval(session, world.worker, world.board)
