@@ -9,9 +9,13 @@ window.boardDrawer = (() => {
   let opener, opening; // the link, and the last request that opens the drawer
   const isOpening = () => drawer()?.ariaBusy === "true" && !drawer().hasChildNodes();
   const linkOf = (id) => document.getElementById(id ?? "")?.querySelector("a[href]");
-  const [, pageTitle, product] = /^(?:\(\d+\) )?(.*?)( · [^·]*)?$/.exec(document.title);
+  const countPrefix = () => { // as in live.js
+    const count = Number(document.getElementById("rail")?.dataset.needs ?? 0);
+    return count ? `(${count}) ` : "";
+  };
+  const [, pageTitle, product] = /^(.*?)( · [^·]*)?$/.exec(document.title.slice(countPrefix().length));
   const updateTitle = () => {
-    const [count] = /^(\(\d+\) )?/.exec(document.title), title = count + (drawer().dataset.title ?? pageTitle) + (product ?? "");
+    const title = countPrefix() + (drawer().dataset.title ?? pageTitle) + (product ?? "");
     if (document.title !== title) document.title = title;
   };
   const markShown = () => {

@@ -93,13 +93,14 @@
   // The number of pending decisions is shown in the title and the favicon, and announced at intervals.
   // What the user's own Undo brings back is not new to them.
   const OWN_UNDO = 5000; // ms after an own Undo in which nothing is announced
+  const prefixOf = (count) => Number(count ?? 0) ? `(${count}) ` : "";
   let shownCount = byId("rail")?.dataset.needs, announcedAt = 0, undoneAt = 0;
   document.addEventListener("submit", (event) => { if (event.target.getAttribute("action")?.includes("/undoings")) undoneAt = Date.now(); }, true);
   const updateCount = () => {
     const count = Number(byId("rail")?.dataset.needs ?? 0);
-    const title = document.title.replace(/^\(\d+\) /, "");
-    const newTitle = count ? `(${count}) ${title}` : title;
-    if (document.title !== newTitle) document.title = newTitle;
+    const shown = prefixOf(shownCount), title = document.title;
+    const newTitle = prefixOf(count) + (title.startsWith(shown) ? title.slice(shown.length) : title);
+    if (title !== newTitle) document.title = newTitle;
     const favicon = byId("favicon"), drawing = count ? favicon.dataset.lit : favicon.dataset.dark;
     if (favicon.getAttribute("href") !== drawing) favicon.setAttribute("href", drawing);
     const more = count - Number(shownCount ?? 0);

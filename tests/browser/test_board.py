@@ -202,6 +202,21 @@ async def test_the_title_of_the_page_names_what_the_drawer_shows(site: LiveSite)
         await expect_title("Titled")
 
 
+async def test_a_number_at_the_start_of_a_name_stays_in_the_title(site: LiveSite) -> None:
+    board = site.create_board("(1) Move out")
+    task = site.create_task(board, "(2) Pack the boxes")
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        waiting = int(await page.locator("#rail").get_attribute("data-needs") or 0)
+        count = f"({waiting}) " if waiting else ""
+        await expect(page).to_have_title(f"{count}(1) Move out · Mission Control")
+        await card_of(page, task).get_by_role("link").click()
+        await expect(page.locator("#drawer-title")).to_be_visible()
+        site.update_task(board, task, title="(3) Pack the boxes")
+        await expect(page).to_have_title(f"{count}(3) Pack the boxes · Mission Control")
+        await page.keyboard.press("Escape")
+        await expect(page).to_have_title(f"{count}(1) Move out · Mission Control")
+
+
 async def test_a_task_is_created_in_a_dialog(site: LiveSite) -> None:
     board = site.create_board("Writing")
     async with site.open_page(f"/boards/{board['id']}") as page:
