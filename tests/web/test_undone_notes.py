@@ -38,6 +38,8 @@ async def test_the_note_of_an_undone_decision_is_in_the_form_again(
     for headers in ({}, HTMX):
         page = (await alice.get(f"/approvals?selected={first.id}", headers=headers)).text
         assert find_note(page) == "Only &#34;A&#34; &amp; &lt;b&gt;"
+        # A draft from before the decision, in another browser, does not replace it.
+        assert f'data-draft="note-{first.id}"' not in page
     assert find_note((await bob.get(at)).text) == ""
 
     await alice.post(f"{at}/answers", data={"status": "rejected"}, headers=HTMX)
