@@ -409,11 +409,11 @@ async def find_free_slug(
 ) -> str:
     """Return `wanted`, or the first of `wanted-2`, `wanted-3` … that is free in the organization.
 
-    Slashes become hyphens, because a slug is one part of an address. Locks the organization, so no
-    other transaction can take the slug before the commit. Raises NotFound if the organization does
-    not exist.
+    Slashes become hyphens, as do "." and "..", because a slug is one part of an address. Locks the
+    organization, so no other transaction can take the slug before the commit. Raises NotFound if
+    the organization does not exist.
     """
-    wanted = re.sub(r"[/\\]", "-", wanted)
+    wanted = re.sub(r"[/\\]|^\.{1,2}$", "-", wanted)
     organization = select(Organization.id).where(Organization.id == organization_id)
     if await session.scalar(organization.with_for_update(key_share=True)) is None:
         raise NotFound("organization_not_found", N_("There is no such organization."))

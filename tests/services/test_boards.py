@@ -97,6 +97,8 @@ async def test_member_without_admin_role_cannot_create_boards(
         ({"slug": "launch"}, "launch-2"),
         ({"slug": "new"}, "new-2"),
         ({"slug": "2026/spring\\launch"}, "2026-spring-launch"),
+        ({"slug": ".."}, "-"),
+        ({"slug": "v2..1"}, "v2..1"),
         ({"name": "New"}, "new-2"),
         ({"slug": "100%_"}, "100%_"),
     ],
