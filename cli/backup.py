@@ -35,6 +35,7 @@ async def create_backup(settings: Settings, file: Path) -> None:
     """Write all data into a file; it appears under its name only when it is complete."""
     from cli.database import open_existing_database
     from cli.postgres_programs import PostgresPrograms, fetch_server_version
+    from core.security.encryption import KEY_FILE
     from services.audit import AuditAction
 
     temporary = _create_private_file(file)
@@ -55,6 +56,8 @@ async def create_backup(settings: Settings, file: Path) -> None:
         f"All data is in {file} ({_format_size(file)}). To bring it back: {COMMAND} restore {file}"
         + repeat_data_option(settings)
     )
+    key = "SECRET_KEY" if settings.secret_key else settings.data_dir / KEY_FILE
+    print_line(f"The key of its secrets is not in it: keep a copy of {key} in another place.")
 
 
 def _create_private_file(file: Path) -> Path:

@@ -29,6 +29,7 @@ class SavedInstallation:
 
     data: Path
     file: Path
+    printed: str
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def saved_installation(tmp_path_factory: pytest.TempPathFactory) -> SavedInstall
         result = run_cli("backup", str(file), data=installation.data_dir)
         assert result.returncode == 0, result.stderr
         add_board(installation, "Later")
-    return SavedInstallation(installation.data_dir, file)
+    return SavedInstallation(installation.data_dir, file, result.stdout)
 
 
 def add_board(installation: Installation, name: str) -> None:
@@ -67,6 +68,14 @@ async def list_board_names(dsn: str) -> set[str]:
     rows = await connection.fetch("select name from boards")
     await connection.close()
     return {row["name"] for row in rows}
+
+
+def test_a_backup_says_where_the_key_is_that_it_does_not_contain(
+    saved_installation: SavedInstallation,
+) -> None:
+    key = saved_installation.data / KEY_FILE
+    assert key.is_file()
+    assert f"keep a copy of {key} in another place" in saved_installation.printed
 
 
 def test_a_backup_is_readable_only_by_its_owner(saved_installation: SavedInstallation) -> None:
