@@ -57,7 +57,7 @@ class AgentStop:
         """The error for work that has to wait until the agents are resumed."""
         return Conflict(
             "organization_stopped",
-            N_("%(stopped_by)s has stopped all agents. Wait until a person resumes them."),
+            N_("All agents were stopped by %(stopped_by)s. Wait until a person resumes them."),
             stopped_by=self.stopped_by,
             stopped_at=self.stopped_at,
             reason=self.reason,
