@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from core.config.parsers import LOOPBACK_NETWORKS
 from core.config.settings import Settings
+from core.http.outbound import OutboundClient
 from models import (
     EndpointState,
     Event,
@@ -17,7 +19,7 @@ from models import (
 from services import webhook_endpoints
 from services.webhook_endpoints import rules
 from tests.support.secret_key import CIPHER
-from tests.support.webhook_receiver import WebhookReceiver, receiver
+from tests.support.webhook_receiver import WebhookReceiver, create_worker, receiver
 
 PENDING, DELIVERED, FAILED = WebhookDeliveryState
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -94,7 +96,7 @@ async def test_each_failure_has_a_named_outcome(
 
 
 async def test_redirects_and_silent_and_huge_receivers_are_handled(
-    receiver: WebhookReceiver,
+    receiver: WebhookReceiver, isolated_settings: Settings
 ) -> None:
     await receiver.create_endpoint()
     receiver.respond(302, Location="http://169.254.169.254/")
@@ -104,6 +106,9 @@ async def test_redirects_and_silent_and_huge_receivers_are_handled(
     await receiver.record_event()
     await receiver.deliver()
     receiver.host.is_silent = True
+    impatient = OutboundClient(LOOPBACK_NETWORKS, total_timeout=0.5)
+    transaction, clock = receiver.transaction, receiver.clock
+    receiver.worker = create_worker(isolated_settings, transaction, clock, impatient)
     await receiver.record_event()
     await receiver.deliver()
     deliveries = await receiver.list_deliveries()

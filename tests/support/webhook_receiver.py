@@ -149,7 +149,7 @@ def create_worker(
         transaction,
         transaction,
         PostgresListener(),
-        client=client or OutboundClient(LOOPBACK_NETWORKS, total_timeout=2.0),
+        client=client or OutboundClient(LOOPBACK_NETWORKS, total_timeout=60.0),
         clock=clock or now,
     )
 
