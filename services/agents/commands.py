@@ -373,8 +373,7 @@ async def _delete(
     led_board = board if agent.is_board_lead else None
     if led_board is not None:
         await desired_state.lock_agents(session, Agent.board_id == led_board.id)
-    await session.execute(select(Agent.id).where(Agent.id == agent.id).with_for_update())
-    new_events += await messages.fail_undelivered(session, [agent.id])
+    new_events += await messages.fail_undelivered(session, Agent.id == agent.id)
     status_before = rules.compute_status(agent, None, now())
     is_removal_pending = await desired_state.request_removal(session, agent, force=force)
     if led_board is not None:

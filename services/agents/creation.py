@@ -336,12 +336,11 @@ async def delete_gateway_agent(
 
     These are also about the messages that the agents did not get.
     """
-    condition = Agent.board_id.is_(None) | (Agent.desired_state == DesiredState.GONE)
-    locked = select(Agent.id).where(Agent.gateway_id == gateway_id, condition)
-    locked = locked.order_by(*AGENT_LOCK_ORDER).with_for_update()
-    ids = (await session.scalars(locked)).all()
-    new_events = await messages.fail_undelivered(session, ids)
-    deleted = delete(Agent).where(Agent.id.in_(ids)).returning(Agent)
+    is_deleted = Agent.board_id.is_(None) | (Agent.desired_state == DesiredState.GONE)
+    is_deleted &= Agent.gateway_id == gateway_id
+    new_events = await messages.fail_undelivered(session, is_deleted)
+    locked = select(Agent.id).where(is_deleted).order_by(*AGENT_LOCK_ORDER).with_for_update()
+    deleted = delete(Agent).where(Agent.id.in_(locked)).returning(Agent)
     new_events += [
         agent_event(EventType.AGENT_DELETED, user, None, agent)
         for agent in await session.scalars(deleted)

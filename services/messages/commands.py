@@ -19,6 +19,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    update,
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -306,23 +307,28 @@ async def retry_message(
 
 
 async def fail_undelivered(
-    session: AsyncSession, agent_ids: Collection[UUID]
+    session: AsyncSession, is_deleted: ColumnElement[bool]
 ) -> list[events.NewEvent]:
     """Mark the queued messages to agents that are being deleted as failed; return the events.
 
-    They go with the agents, so these events are what their senders learn. The caller has locked the
-    agents for a deletion.
+    They go with the agents, so these events are what their senders learn. The agents are locked for
+    the deletion before their messages.
     """
-    queued = select(Message).where(
-        Message.agent_id.in_(agent_ids), Message.state == MessageState.QUEUED
+    agents = select(Agent.id).where(is_deleted).order_by(*AGENT_LOCK_ORDER).with_for_update()
+    is_queued = Message.state == MessageState.QUEUED
+    queued = select(Message.id).where(
+        Message.agent_id.in_(select(agents.cte("locked_agents").c.id)), is_queued
     )
-    locked = queued.order_by(Message.id).with_for_update().execution_options(populate_existing=True)
-    new_events: list[events.NewEvent] = []
-    for message in (await session.scalars(locked)).all():
-        message.fail("The agent was deleted before it got this message.")
-        new_events += status_events(message)
-    await session.flush()
-    return new_events
+    locked = queued.order_by(Message.id).with_for_update().cte("locked_messages")
+    failed = (
+        update(Message)
+        .where(Message.id.in_(select(locked.c.id)), is_queued)
+        .values(state=MessageState.FAILED, last_error="The agent was deleted before it got this.")
+        .returning(Message)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+    found = sorted(await session.scalars(failed), key=lambda message: message.seq)
+    return [event for message in found for event in status_events(message)]
 
 
 async def expire_undelivered(

@@ -58,9 +58,9 @@ MORE_WRITES = (
     | dict.fromkeys((f"PATCH {prefix}{TASK}" for prefix in ("", "/agent")), 12)
     | dict.fromkeys((f"POST {prefix}{TASK}/comments" for prefix in ("", "/agent")), 12)
     | {
-        "DELETE /agent/boards/{board_id}/agents/{agent_id}": 12,
+        "DELETE /agent/boards/{board_id}/agents/{agent_id}": 13,
         "DELETE /agent/boards/{board_id}/tasks/{task_id}": 13,
-        "DELETE /agents/{agent_id}": 11,
+        "DELETE /agents/{agent_id}": 12,
         "DELETE /boards/{board_id}": 12,
         "DELETE /boards/{board_id}/tasks/{task_id}": 11,
         "DELETE /organizations/me/members/{member_id}": 12,

@@ -73,7 +73,7 @@ async def test_senders_learn_that_a_deleted_agent_did_not_get_their_messages(
         EventType.AGENT_DELETED,
     ]
     assert recorded[1].agent_id == world.lead.id
-    assert recorded[1].data["error"] == "The agent was deleted before it got this message."
+    assert recorded[1].data["error"] == "The agent was deleted before it got this."
 
 
 async def test_deleting_a_missing_agent_is_no_error(session, world) -> None:

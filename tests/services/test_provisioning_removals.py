@@ -10,12 +10,13 @@ from models import (
     Agent,
     AgentStatus,
     AgentToken,
+    Event,
     EventType,
     OrphanedGatewayAgent,
     Status,
     Task,
 )
-from services import agents, boards
+from services import agents, boards, messages
 from services.gateways import provisioning
 from services.gateways.provisioning import ProvisioningStatus
 from tests.services.test_provisioning_ends import MINUTE, no_fault, reject_method
@@ -31,6 +32,20 @@ __all__ = ["harness"]
 async def delete_agent(harness: ProvisioningHarness, agent: Agent, *, force: bool = False) -> None:
     async with harness.transaction() as session:
         await agents.delete_agent(session, harness.world.alice, agent.id, force=force)
+
+
+async def test_senders_learn_that_an_agent_was_removed_before_their_messages(
+    harness: ProvisioningHarness,
+) -> None:
+    agent = await harness.create_online_agent()
+    await delete_agent(harness, agent)
+    async with harness.transaction() as session:
+        late = messages.OutgoingMessage(to=agent, content="NUDGE")
+        [id] = await messages.enqueue_messages(session, [late])
+    await harness.reconcile_until_idle()
+    async with harness.transaction() as session:
+        failed = select(Event.data).where(Event.type == EventType.MESSAGE_FAILED)
+        assert str(id) in [data["message_id"] for data in await session.scalars(failed)]
 
 
 async def count_rows(harness: ProvisioningHarness, what: Any) -> int:

@@ -411,11 +411,11 @@ class ReconcilePass:
             await self._record_outcome(one, result)
             return
         async with self._open_transaction() as session:
-            is_deleted = await store.delete_removed_agent(session, one.agent)
+            failed = await store.delete_removed_agent(session, one.agent)
             await self._log.confirm_removal(session, key)
-            if is_deleted:
+            if failed is not None:
                 removed = _agent_event(EventType.AGENT_DELETED, one.agent)
-                await events.record_events(session, [removed])
+                await events.record_events(session, [*failed, removed])
 
     async def _remove_orphan(self, roster: AgentRoster, orphan: OrphanedGatewayAgent) -> None:
         """Remove from the gateway an agent whose row is deleted."""

@@ -44,7 +44,7 @@ from models import (
     new_id,
 )
 from openclaw import ErrorKind
-from services import boards, organizations
+from services import boards, events, messages, organizations
 from services.desired_state import (
     STEP_TIMEOUTS,
     ColumnChanges,
@@ -74,10 +74,14 @@ async def compare_and_set(
     return await session.scalar(_without_session_sync(changed))
 
 
-async def delete_removed_agent(session: AsyncSession, agent: Agent) -> bool:
-    """Delete the row of an agent that its gateway has removed, unless the row has changed."""
+async def delete_removed_agent(session: AsyncSession, agent: Agent) -> list[events.NewEvent] | None:
+    """Delete the row of an agent that its gateway has removed, unless the row has changed.
+
+    Return the events about the messages that it did not get; None if it has changed.
+    """
+    failed = await messages.fail_undelivered(session, _unchanged_condition(agent))
     deleted = delete(Agent).where(_unchanged_condition(agent)).returning(Agent.id)
-    return await session.scalar(deleted) is not None
+    return None if await session.scalar(deleted) is None else failed
 
 
 async def record_listed_agents(
