@@ -224,6 +224,14 @@ async def test_redirects_never_lead_to_another_site(
     assert back.headers["Location"] == "/"
 
 
+async def test_a_long_path_is_not_stored(installation: Installation, fake: FakeProvider) -> None:
+    """Each start of a sign-in stores the path, without an account."""
+    longest = f"/boards?q={'x' * 7_990}"
+    for path, kept in [(longest, longest), (f"{longest}x", "/")]:
+        back = await sign_in_with(installation.browser(), fake, next=path)
+        assert back.headers["Location"] == kept
+
+
 async def test_the_button_is_shown_if_there_is_a_provider(
     installation: Installation, anonymous: httpx2.AsyncClient
 ) -> None:

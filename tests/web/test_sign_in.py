@@ -196,8 +196,6 @@ async def test_a_browser_that_is_not_used_for_two_weeks_signs_in_again(alice, tr
         ("/boards?path=/../a", "/boards?path=/../a"),
         ("https://evil.example", "/"),
         ("javascript:alert(1)", "/"),
-        (f"/boards?q={'x' * 7_990}", f"/boards?q={'x' * 7_990}"),
-        (f"/boards?q={'x' * 7_991}", "/"),
     ],
 )
 def test_redirects_stay_on_this_site(given, taken) -> None:

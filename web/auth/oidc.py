@@ -28,6 +28,8 @@ NOT_REPORTED = datetime.fromtimestamp(0, UTC)
 """When a user has authenticated whose provider does not report it: not recently."""
 
 CALLBACK_PATH = "/sign-in/oidc/callback"
+MAX_STORED_PATH = 8_000
+"""Characters of the path to which a sign-in leads back. Anybody can start one, which stores it."""
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 async def start_sign_in(request: Request) -> Response:
     """Redirect the browser to the provider, which redirects it to the callback."""
     next = safe_next_path(request.query_params.get("next", ""))
+    next = next if len(next) <= MAX_STORED_PATH else "/"
     again = bool(request.query_params.get("again"))
     try:
         provider = _get_provider(request)

@@ -117,12 +117,10 @@ def safe_next_path(path: str) -> str:
     """Return a path of this site unchanged, and "/" for anything that could leave it.
 
     Browsers read a backslash as a slash, and ignore tabs and line breaks. A segment of two dots
-    leaves the path of BASE_URL. Anybody can have a path stored: each start of a sign-in at the
-    provider keeps one, so it has a limit.
+    leaves the path of BASE_URL.
     """
     is_local = path.startswith("/") and not path.startswith("//") and not PARENT.search(path)
-    is_plain = path.isprintable() and "\\" not in path and len(path) <= 8_000
-    return path if is_local and is_plain else "/"
+    return path if is_local and path.isprintable() and "\\" not in path else "/"
 
 
 async def _start_session(request: Request, fields: SignInForm, email: str) -> str:
