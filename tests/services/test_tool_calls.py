@@ -148,11 +148,11 @@ class TestAnswers:
         held = await hold(session, world.worker)
         await organizations.stop_agents(session, world.alice_member, AgentStopCreate(reason="Stop"))
         reply = await answer(session, world.worker, command="ls")
-        assert (reply.answer, "stopped all agents" in reply.text) == (DENY, True)
+        assert (reply.answer, "All agents were stopped by Alice" in reply.text) == (DENY, True)
         await decide(session, world, held)
         reply = await answer_held(session, held)
         assert reply is not None
-        assert (reply.answer, "stopped all agents" in reply.text) == (DENY, True)
+        assert (reply.answer, "All agents were stopped by Alice" in reply.text) == (DENY, True)
         await organizations.resume_agents(session, world.alice_member)
         assert (await answer(session, world.worker)).answer is ALLOW  # as decided
         await session.execute(
