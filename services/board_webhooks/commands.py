@@ -248,7 +248,7 @@ async def update_webhook(
     allows_unsigned = given.get("allows_unsigned", webhook.allows_unsigned)
     if allows_unsigned != webhook.allows_unsigned:
         new_events.append(
-            await _allow_unsigned(session, user, board, webhook, is_allowed=allows_unsigned)
+            await _set_allows_unsigned(session, user, board, webhook, is_allowed=allows_unsigned)
         )
     if new_events:
         webhook.updated_at = now()
@@ -273,7 +273,7 @@ def _change_secret(
     return False, None
 
 
-async def _allow_unsigned(
+async def _set_allows_unsigned(
     session: AsyncSession, user: User, board: Board, webhook: BoardWebhook, *, is_allowed: bool
 ) -> events.NewEvent:
     """Allow unsigned payloads, or end that; return the event. Raises Forbidden."""

@@ -307,14 +307,14 @@ async def retry_message(
 
 
 async def fail_undelivered(
-    session: AsyncSession, is_deleted: ColumnElement[bool]
+    session: AsyncSession, agent_condition: ColumnElement[bool]
 ) -> list[events.NewEvent]:
     """Mark the queued messages to agents that are being deleted as failed; return the events.
 
     They go with the agents, so these events are what their senders learn. The agents are locked for
     the deletion before their messages.
     """
-    agents = select(Agent.id).where(is_deleted).order_by(*AGENT_LOCK_ORDER).with_for_update()
+    agents = select(Agent.id).where(agent_condition).order_by(*AGENT_LOCK_ORDER).with_for_update()
     is_queued = Message.state == MessageState.QUEUED
     queued = select(Message.id).where(
         Message.agent_id.in_(select(agents.cte("locked_agents").c.id)), is_queued

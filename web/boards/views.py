@@ -250,7 +250,7 @@ async def load_board(
         "matching": _count_matching(address, columns, task_list),
         "max_bulk": tasks.MAX_BULK_TASKS,
         "form": forms.Form(),
-        **_list_choices(address),
+        **_build_menu_options(address),
         **await _load_chosen_values(source, member, address),
     }
     if address.view == "list":
@@ -290,7 +290,7 @@ async def _load_columns(
     return address, await list_columns(address)
 
 
-def _list_choices(address: BoardAddress) -> dict[str, Any]:
+def _build_menu_options(address: BoardAddress) -> dict[str, Any]:
     """List what the menus and forms of a board offer that does not depend on its tasks."""
     sorts = [name for name in SORT_NAMES if address.view == "list" or name not in LIST_SORTS]
     return {
