@@ -14,6 +14,7 @@ from services import (
     custom_fields,
     forges,
     messages,
+    presence,
     saved_views,
     tasks,
     waiting_counts,
@@ -22,6 +23,7 @@ from services.approvals import ApprovalDetail
 from services.boards import BoardPerson
 from services.custom_fields import TaskField
 from services.gateways import runs
+from services.presence import BoardViewer
 from services.saved_views import ListedView
 from services.tasks import Assignee
 from services.waiting_counts import WaitingCounts
@@ -39,6 +41,7 @@ class TaskPageData:
     messages_without_action: Sequence[tuple[Message, Agent]]
     has_description_versions: bool
     workers: Sequence[Assignee]  # the agent that did the work, if it is not assigned any more
+    viewers: Sequence[BoardViewer]  # of the board, in the order of their arrival
 
 
 async def load_task_page_data(source: Source, board: Board, task_id: UUID) -> TaskPageData:
@@ -46,6 +49,7 @@ async def load_task_page_data(source: Source, board: Board, task_id: UUID) -> Ta
 
     The objects have no session, also in a transaction: they cannot be changed.
     """
+    at = now()
     (
         undecided,
         fields,
@@ -55,12 +59,14 @@ async def load_task_page_data(source: Source, board: Board, task_id: UUID) -> Ta
         without_action,
         versions,
         workers,
+        viewers,
     ) = await _PAGE_DATA.fetch(
         source,
         board_id=board.id,
         organization_id=board.organization_id,
         task_id=task_id,
-        since=now() - messages.NO_ACTION_AFTER,
+        since=at - messages.NO_ACTION_AFTER,
+        absent_since=at - presence.ABSENT_AFTER,
     )
     return TaskPageData(
         undecided,
@@ -71,6 +77,7 @@ async def load_task_page_data(source: Source, board: Board, task_id: UUID) -> Ta
         without_action,
         bool(versions),
         workers,
+        viewers,
     )
 
 
@@ -83,6 +90,7 @@ _PAGE_DATA = CombinedQuery(
     messages.TASK_MESSAGES_WITHOUT_ACTION,
     tasks.HAS_DESCRIPTION_VERSIONS,
     tasks.WORKER,
+    presence.VIEWERS,
 )
 
 

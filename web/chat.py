@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from core.db.reads import Source
 from core.http.request import get_settings, open_reader, open_transaction
 from models import Board, ReadKind
-from services import agents, events, memory, messages, presence
+from services import agents, memory, messages, presence
 from services.memory import NoteCreate
 from web.auth.viewer import current_member
 from web.boards import presenter
@@ -123,24 +123,22 @@ async def _load_chat(request: Request, source: Source) -> dict[str, Any]:
     access = await board_access(request, source)
     user, board = request.user, access.board
     given = request.query_params.get(SINCE_PARAMETER)
-    last_seq = await events.get_last_seq(source, board.organization_id)
-    read_up_to = await presence.find_read_position(source, user, board, kind=ReadKind.CHAT)
-    since = read_up_to if given is None else min(forms.parse_number(given), read_up_to or 0)
-    new_messages = await presence.list_chat_messages_after(source, user, board, since or 0)
+    shown_since = None if given is None else forms.parse_number(given)
+    state = await presence.load_read_state(source, user, board, shown_since=shown_since)
     page = await load_note_page(
         source, memory.board_scope(board), request.query_params, is_chat=True
     )
-    is_new = since is not None and bool(new_messages)
-    since_last_visit = {SINCE_PARAMETER: str(since)} if is_new else {}
+    is_new = state.since is not None and bool(state.new_items)
+    since_last_visit = {SINCE_PARAMETER: str(state.since)} if is_new else {}
     return {
         "board": board,
         "can_write": access.can_write,
         "agents_by_id": await load_authors(source, page.notes, [board]),
         "lead": await agents.find_board_lead(source, board),
-        "last_seq": last_seq,
+        "last_seq": state.last_seq,
         "notes": page.notes,
         "chat_messages": list(reversed(page.notes.items)),
         "page_size": NOTES_PER_PAGE,
-        "first_new_id": new_messages[0].id if is_new else None,
+        "first_new_id": state.new_items[0].id if is_new else None,
         "query": urlencode({**page.position.parameters, **since_last_visit}),
     }

@@ -8,6 +8,7 @@ from services.events.commands import (
 )
 from services.events.feed import NOTHING, TIMED_OUT, EventBatch, EventFeed, EventSubscription
 from services.events.queries import (
+    LAST_SEQ,
     get_last_seq,
     get_last_seq_before,
     get_stored_events,

@@ -2,18 +2,18 @@
 
 from services.presence.read_markers import (
     MAX_UNREAD_AGE,
-    find_read_position,
     has_unread_comments,
     list_boards_with_unread_comments,
-    list_chat_messages_after,
-    list_comments_after,
     list_unread,
     load_board_unread,
+    load_read_state,
     mark_read,
     move_read_marker,
 )
 from services.presence.visits import (
     ABSENT_AFTER,
+    VIEWERS,
+    BoardViewer,
     BoardVisits,
     OpenVisit,
     Visit,

@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from core.clock import now
-from core.db.reads import AnySelect, Query, Source
+from core.db.reads import AnySelect, CombinedQuery, Query, Source
 from core.errors import NotFound
 from core.paging import MAX_PAGE_SIZE, Page, PagedQuery, Paging
 from core.text import N_
@@ -51,7 +51,7 @@ from models import (
     User,
     new_id,
 )
-from services import boards, policies
+from services import boards, events, policies
 
 MAX_UNREAD_AGE = timedelta(days=30)  # older events do not count as unread
 NOTE_ID = cast(Event.data["memory_id"].astext, Uuid)  # of the event of a note
@@ -84,29 +84,13 @@ class UnreadItem(NamedTuple):
     seq: int
 
 
-COMMENTS_AFTER: Query[UnreadItem] = Query(
-    select(Event.id, Event.seq)
-    .where(
-        Event.board_id == BOARD_ID, Event.task_id == TASK_ID, Event.seq > SEQ, IS_COMMENT_OF_OTHER
-    )
-    .order_by(Event.seq)
-    .limit(MAX_PAGE_SIZE),
-    UnreadItem._make,
-)
-CHAT_AFTER: Query[UnreadItem] = Query(
-    select(Note.id, Event.seq)
-    .join(Note, Note.id == NOTE_ID)
-    .where(
-        Event.board_id == BOARD_ID,
-        Event.type == EventType.BOARD_MEMORY_CREATED,
-        Event.seq > SEQ,
-        Note.is_chat,
-        IS_OF_OTHER,
-    )
-    .order_by(Event.seq)
-    .limit(MAX_PAGE_SIZE),
-    UnreadItem._make,
-)
+class ReadState(NamedTuple):
+    """How far a user has read the comments of a task or the chat of a board, and what followed."""
+
+    last_seq: int  # number of the organization's last event
+    read_up_to: int | None  # number of the last event that was read; None: never
+    since: int | None  # number of the event after which items are new; None: nothing is new
+    new_items: Sequence[UnreadItem]  # of others, in order
 
 
 async def list_unread(
@@ -227,40 +211,51 @@ def has_unread_comments() -> ColumnElement[bool]:
     return unread.correlate(Board).exists()
 
 
-async def list_comments_after(
-    source: Source, user: User, board: Board, task_id: UUID, seq: int
-) -> Sequence[UnreadItem]:
-    """Return the comments of others on a task after an event, in order."""
-    parameters = {"user_id": user.id, "board_id": board.id, "task_id": task_id}
-    return await COMMENTS_AFTER.fetch(source, seq=seq, **parameters)
-
-
-async def list_chat_messages_after(
-    source: Source, user: User, board: Board, seq: int
-) -> Sequence[UnreadItem]:
-    """Return the chat messages of others on a board after an event, in order."""
-    return await CHAT_AFTER.fetch(source, user_id=user.id, board_id=board.id, seq=seq)
-
-
-async def find_read_position(
+async def load_read_state(
     source: Source,
     user: User,
     board: Board,
     task_id: UUID | None = None,
     *,
-    kind: ReadKind = ReadKind.COMMENTS,
-) -> int | None:
-    """Return the number of the last event that a user has read in one place; None if never."""
-    parameters = {"user_id": user.id, "board_id": board.id, "task_id": task_id}
-    query = _build_position_query(kind, of_task=task_id is not None)
-    found = await query.first(source, **parameters)
-    return found[0] if found else None
+    shown_since: int | None = None,
+) -> ReadState:
+    """Load how far a user has read the comments of a task or, without one, the chat of a board.
+
+    Items are new after the last event that was read, or after `shown_since` if that is before it:
+    an open page keeps showing what was new when it was opened.
+    """
+    last, positions, new_items = await _build_state_query(of_task=task_id is not None).fetch(
+        source,
+        organization_id=board.organization_id,
+        user_id=user.id,
+        board_id=board.id,
+        task_id=task_id,
+        seq=shown_since,
+    )
+    read_up_to = positions[0][0] if positions else None
+    since = read_up_to if shown_since is None else min(shown_since, read_up_to or 0)
+    return ReadState(last[0][0] if last else 0, read_up_to, since, new_items)
 
 
 @cache
-def _build_position_query(kind: ReadKind, *, of_task: bool) -> Query[tuple[int]]:
-    marker = is_marker_of(ReadMarker, BOARD_ID, TASK_ID if of_task else None, kind)
-    return Query(select(ReadMarker.seen_seq).where(marker))
+def _build_state_query(*, of_task: bool) -> CombinedQuery:
+    kind = ReadKind.COMMENTS if of_task else ReadKind.CHAT
+    is_own = is_marker_of(ReadMarker, BOARD_ID, TASK_ID if of_task else None, kind)
+    position = select(ReadMarker.seen_seq).where(is_own)
+    since = func.least(func.coalesce(position.scalar_subquery(), 0), SEQ)  # without null
+    later = and_(Event.board_id == BOARD_ID, Event.seq > since)
+    if of_task:
+        items = select(Event.id, Event.seq).where(
+            later, Event.task_id == TASK_ID, IS_COMMENT_OF_OTHER
+        )
+    else:
+        is_message = and_(Event.type == EventType.BOARD_MEMORY_CREATED, Note.is_chat, IS_OF_OTHER)
+        items = select(Note.id, Event.seq).join(Note, Note.id == NOTE_ID).where(later, is_message)
+    return CombinedQuery(
+        events.LAST_SEQ,
+        Query(position),
+        Query(items.order_by(Event.seq).limit(MAX_PAGE_SIZE), UnreadItem._make),
+    )
 
 
 async def mark_read(

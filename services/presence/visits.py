@@ -133,13 +133,15 @@ async def list_visits(session: AsyncSession, board_ids: Collection[UUID]) -> set
 
 async def list_viewers(source: Source, board: Board) -> Sequence[BoardViewer]:
     """Return the users who are viewing a board, in the order of their arrival."""
-    return await VIEWERS.fetch(source, board_id=board.id, since=now() - ABSENT_AFTER)
+    return await VIEWERS.fetch(source, board_id=board.id, absent_since=now() - ABSENT_AFTER)
 
 
 VIEWERS: Query[BoardViewer] = Query(
     select(User, Presence.since)
     .join(Presence, Presence.user_id == User.id)
-    .where(Presence.board_id == bindparam("board_id"), Presence.seen_at >= bindparam("since"))
+    .where(
+        Presence.board_id == bindparam("board_id"), Presence.seen_at >= bindparam("absent_since")
+    )
     .order_by(Presence.since, User.id),
     BoardViewer._make,
 )

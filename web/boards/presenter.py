@@ -1,6 +1,6 @@
 """Data of a board for the templates: access, agents panel, columns and filters."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from services.agents import AgentCard, AgentState, BoardAgents
 from services.approvals import UndecidedApproval
 from services.gateways.runs import RunPhase
 from services.pickers import PickerKind
+from services.presence import BoardViewer
 from services.tasks import TaskCreate
 from web.agents.presenter import format_duration
 from web.agents.problem_texts import describe_hold
@@ -134,8 +135,12 @@ def _silent_line(card: AgentCard) -> AgentLine:
 
 async def list_other_viewers(source: Source, board: Board, user: User) -> list[str]:
     """Return the names of other users who have the board open, in order of arrival."""
-    found = await presence.list_viewers(source, board)
-    return [one.user.display_name for one in found if one.user.id != user.id]
+    return name_other_viewers(await presence.list_viewers(source, board), user)
+
+
+def name_other_viewers(viewers: Iterable[BoardViewer], user: User) -> list[str]:
+    """Return the names of the viewers of a board other than a user."""
+    return [one.user.display_name for one in viewers if one.user.id != user.id]
 
 
 async def load_pause_notice(source: Source, board: Board, user: User) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from core.db.reads import Source
 from models import Board, User
-from services import events, presence, tasks
+from services import presence, tasks
 from services.tasks import MAX_ENTRIES, HistoryPage, HistorySelection
 from web.boards.query_parameters import BoardAddress
 from web.tasks.history import build_history_lines
@@ -171,16 +171,19 @@ async def find_unread_comments(
 
     Nothing is new for a user who opens the task for the first time.
     """
-    last_seq = await events.get_last_seq(source, board.organization_id)
-    board_query = BoardAddress.from_query(query).query
-    read_up_to = await presence.find_read_position(source, user, board, task_id)
     given = query.get(SINCE_PARAMETER)
-    since = read_up_to if given is None else min(forms.parse_number(given), read_up_to or 0)
-    comments = await presence.list_comments_after(source, user, board, task_id, since or 0)
-    has_new = bool(comments) and comments[-1].seq > (read_up_to or 0)
-    is_first_view = read_up_to is None
-    if since is None or not comments:
-        return UnreadComments("", board_query, has_new, last_seq, is_first_view)
-    refresh_query = add_parameters(board_query, {SINCE_PARAMETER: str(since)})
+    state = await presence.load_read_state(
+        source,
+        user,
+        board,
+        task_id,
+        shown_since=None if given is None else forms.parse_number(given),
+    )
+    comments, is_first_view = state.new_items, state.read_up_to is None
+    has_new = bool(comments) and comments[-1].seq > (state.read_up_to or 0)
+    board_query = BoardAddress.from_query(query).query
+    if state.since is None or not comments:
+        return UnreadComments("", board_query, has_new, state.last_seq, is_first_view)
+    refresh_query = add_parameters(board_query, {SINCE_PARAMETER: str(state.since)})
     first_id = f"c-{comments[0].id}"
-    return UnreadComments(first_id, refresh_query, has_new, last_seq, is_first_view)
+    return UnreadComments(first_id, refresh_query, has_new, state.last_seq, is_first_view)

@@ -234,7 +234,7 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
                 source, member, board, task_id, page.runs, page.messages_without_action
             ),
             **await load_conversation(source, user, board, task_id, query),
-            "other_viewers": await presenter.list_other_viewers(source, board, user),
+            "other_viewers": presenter.name_other_viewers(page.viewers, user),
             **await load_chosen_values(source, member, board, detail, form),
         }
     comments = [line.markdown for line in context["entries"]]
