@@ -121,6 +121,7 @@ environment = TemplateEnvironment(
 )
 environment.globals.update(TEMPLATE_TEXTS)
 GLOBAL_FUNCTIONS["render_cached"] = environment.render_cached
+GLOBAL_FUNCTIONS["render_macro"] = environment.render_macro
 environment.globals.update(GLOBAL_FUNCTIONS)
 environment.filters.update(GLOBAL_FILTERS)
 

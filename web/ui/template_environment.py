@@ -9,7 +9,7 @@ The functions that translate are those of `web/ui/translation.py`, except that t
 values are escaped. The functions of Jinja's own extension do the same at five times the cost.
 """
 
-from collections.abc import Hashable, Mapping, MutableMapping
+from collections.abc import Hashable, Iterable, Mapping, MutableMapping
 from functools import _lru_cache_wrapper, cache, lru_cache
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -47,23 +47,13 @@ class TemplateEnvironment(Environment):
 
     context_class = TemplateContext
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._rendered: dict[Hashable, Markup] = {}
-
     def render_cached(self, template: str, **variables: Hashable) -> Markup:
         """Render a template once for each language and value of its variables.
 
         Its output must depend on nothing else. Menus, help and texts for scripts are rendered this
         way: they were a fifth of the work for a page.
         """
-        key = (template, reader_language.get(), *sorted(variables.items()))
-        part = self._rendered.get(key)
-        if part is None:
-            part = Markup(self.get_template(template).render(variables))  # noqa: S704 (escaped)
-            assert 'method="post"' not in part, template  # a form belongs to one person
-            self._rendered[key] = part
-        return part
+        return _render_part(self, reader_language.get(), template, tuple(sorted(variables.items())))
 
     def render_macro(self, template: str, name: str, *arguments: Hashable) -> Markup:
         """Render a macro once for each language and value of its arguments, as `render_cached`."""
@@ -75,6 +65,16 @@ class TemplateEnvironment(Environment):
 
 
 MAX_TEXTS = 8_000  # about 3 MB
+MAX_PARTS = 500  # about 3 MB
+
+
+@lru_cache(MAX_PARTS)
+def _render_part(
+    environment: Environment, language: str, template: str, variables: Iterable[tuple[str, Any]]
+) -> Markup:
+    part = Markup(environment.get_template(template).render(variables))  # noqa: S704 (escaped)
+    assert 'method="post"' not in part, template  # a form belongs to one person
+    return part
 
 
 @lru_cache(MAX_TEXTS)  # also by the language of the texts
