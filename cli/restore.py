@@ -232,12 +232,14 @@ async def _replace_database(
             await server.execute(f"alter database {current} rename to {replaced}")
             await server.execute(f"alter database {restored} rename to {current}")
         await server.execute(f"drop database {replaced}")
-    except asyncpg.PostgresError as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CommandError(
             f"The database could not be replaced, and is as it was: {error}."
         ) from error
     finally:
-        await server.execute(f"drop database if exists {restored}")
+        # If the connection broke, the next restore drops it. The first error is what people need.
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError):
+            await server.execute(f"drop database if exists {restored}")
 
 
 async def _grant_again(dsn: str, grants: list[str]) -> None:

@@ -3,6 +3,7 @@
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from cli.migrate import SCRIPTS, migrate_database
 from cli.postgres_programs import replace_database_name, split_password
 from core.config.settings import Settings
 from core.security.encryption import KEY_FILE
+from embedded_postgres.data_location import find_bundled_programs
 from embedded_postgres.instance import USER, EmbeddedPostgres
 from tests.cli.conftest import run_cli, sign_up_owner, start_installation
 from tests.conftest import ROOT
@@ -292,3 +294,41 @@ def test_a_failed_backup_leaves_no_files(tmp_path: Path) -> None:
 )
 def test_a_password_is_in_no_list_of_processes(dsn: str, address: str) -> None:
     assert split_password(dsn) == (address, "a&b")
+
+
+FAILING_PG_RESTORE = """#!{python}
+import asyncio, os, sys
+import asyncpg
+if "--list" in sys.argv:
+    os.execv({program!r}, sys.argv)
+async def end_other_connections():
+    connection = await asyncpg.connect({dsn!r})
+    await connection.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where pid <> pg_backend_pid() and backend_type = 'client backend'"
+    )
+    await connection.close()
+asyncio.run(end_other_connections())
+sys.exit("the disk is full")
+"""
+
+
+def test_a_restore_that_loses_its_connection_says_what_failed_first(
+    saved_installation: SavedInstallation, tmp_path: Path
+) -> None:
+    bundled, file = find_bundled_programs(), str(saved_installation.file)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    with run_postgres(tmp_path / "server") as dsn:
+        scripts = {
+            "pg_dump": f'#!/bin/sh\nexec {bundled}/pg_dump "$@"\n',
+            "pg_restore": FAILING_PG_RESTORE.format(
+                python=sys.executable, program=f"{bundled}/pg_restore", dsn=dsn
+            ),
+        }
+        for name, text in scripts.items():
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o700)
+        settings = {"DATABASE_URL": dsn, "MC_PG_BIN": str(programs)}
+        result = run_cli("restore", file, data=tmp_path / "data", **settings)
+    assert result.stderr == "PostgreSQL's pg_restore has failed: the disk is full\n"
