@@ -349,11 +349,15 @@ async def delete_worker(session: AsyncSession, lead: Agent, board: Board, agent_
 async def remove_board_agents(
     session: AsyncSession, deletion: boards.BoardDeletion
 ) -> list[events.NewEvent]:
-    """Request the removal of a board's agents from their gateways; their rows go with the board."""
+    """Request the removal of a board's agents from their gateways; their rows go with the board.
+
+    The returned events are also about the messages that the agents did not get.
+    """
     actor, board = deletion.actor, deletion.board
     await desired_state.orphan_agents(session, Agent.board_id == board.id)
+    failed = await messages.fail_undelivered(session, Agent.board_id == board.id)
     query = select(Agent).where(Agent.board_id == board.id).order_by(Agent.created_at, Agent.id)
-    return [
+    return failed + [
         agent_event(EventType.AGENT_DELETED, actor, board, agent)
         for agent in await session.scalars(query)
     ]

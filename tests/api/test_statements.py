@@ -61,7 +61,7 @@ MORE_WRITES = (
         "DELETE /agent/boards/{board_id}/agents/{agent_id}": 13,
         "DELETE /agent/boards/{board_id}/tasks/{task_id}": 13,
         "DELETE /agents/{agent_id}": 12,
-        "DELETE /boards/{board_id}": 12,
+        "DELETE /boards/{board_id}": 13,
         "DELETE /boards/{board_id}/tasks/{task_id}": 11,
         "DELETE /organizations/me/members/{member_id}": 12,
         "DELETE /skills/packs/{pack_id}": 11,

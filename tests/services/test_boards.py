@@ -23,10 +23,12 @@ from models import (
     Event,
     EventType,
     Member,
+    Message,
+    MessageState,
     Status,
     Task,
 )
-from services import boards, events
+from services import boards, events, messages
 from services.boards import BoardSort
 from tests.support.board_helpers import (
     add_group,
@@ -348,3 +350,28 @@ async def test_a_moved_board_takes_tasks_from_the_agent_of_its_former_gateway(
     await session.flush()
     await update_board(session, world.alice, world.board, gateway_id=None)
     assert of_worker.assigned_agent_id is None
+
+
+async def test_senders_learn_that_a_deleted_board_did_not_get_their_messages(
+    session: AsyncSession, world: World
+) -> None:
+    sent = messages.OutgoingMessage(
+        to=world.lead,
+        content="GATEWAY MAIN HANDOFF",
+        board=world.board,
+        sender=world.gardener,
+        on_failed=EventType.LEAD_MESSAGE_FAILED,
+        event_subject=world.gardener,
+    )
+    other = messages.OutgoingMessage(to=world.gardener, content="NUDGE", board=world.garden)
+    _, other_id = await messages.enqueue_messages(session, [sent, other])
+    board = await boards.lock_board(session, world.alice, world.board.id)
+    await boards.delete_board(session, world.alice, board)
+    found = await list_board_events(session, world.board)
+    failed = [one for one in found if one.type is EventType.LEAD_MESSAGE_FAILED]
+    assert [(one.agent_id, one.data["error"]) for one in failed] == [
+        (world.gardener.id, "The agent was deleted before it got this.")
+    ]
+    assert found[-1].type is EventType.BOARD_DELETED
+    query = select(Message.state).where(Message.id == other_id)
+    assert await session.scalar(query) is MessageState.QUEUED
