@@ -123,3 +123,9 @@ async def test_an_old_token_can_be_ended_at_once(alice, world, address, browsers
     refused = await browsers(None).get("/api/v1/agent/healthz", headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (401, "token_ended")
     assert refused.json()["detail"].startswith("This token was ended")
+
+
+async def test_the_example_of_an_approval_leads_to_the_inbox(alice, new) -> None:
+    assert 'under <a class="link" href="/approvals">Needs you</a>.' in await create_agent(
+        alice, new
+    )

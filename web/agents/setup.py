@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from markupsafe import Markup
+
 from core.config.settings import Settings
 from core.db.reads import Source
 from core.errors import Invalid, NotFound
@@ -114,9 +116,10 @@ class ExampleContext:
             "confidence": 90,
             "payload": {"reason": "Everything that was asked for is there."},
         }
+        note = _('The approval appears under <a class="link" href="/approvals">Needs you</a>.')
         yield CurlExample(
             _("Request an approval"),
-            _("The approval appears under Needs you."),
+            Markup(note),  # noqa: S704 (a text of ours)
             self._curl_command("POST", f"{self._board_path}/approvals", approval),
         )
         yield CurlExample(
