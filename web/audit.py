@@ -83,7 +83,7 @@ GROUP_TEXTS: Mapping[str, str] = {
 
 ACTOR_NAMES = {
     "system": N_("The system"),
-    "operator": N_("The operator"),
+    "operator": N_("The command line"),
     "anonymous": N_("Not signed in"),
 }
 
@@ -97,7 +97,6 @@ CREDENTIAL_NAMES = {
     "agent_token": N_("with an agent token"),
     "webhook": N_("with the secret of a webhook"),
     "unsigned_webhook": N_("with the address of a webhook, unsigned"),
-    "command_line": N_("on the command line"),
     "worker": N_("by the worker"),
     "none": N_("without a credential"),
 }

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 from sqlalchemy import select, update
 
+from core.audit_context import AuditContext, audit_context
 from core.clock import now
 from core.db.engine import TransactionFactory
 from models import Agent, Organization
+from services import organizations
 from tests.support.board_rows import make_agent
 from tests.support.world import World
 from tests.web.test_board_page import HTMX
@@ -181,3 +183,22 @@ async def test_a_deleted_user_is_not_named_by_a_pause(dana, alice, transaction, 
     async with transaction() as session:
         hold = await session.scalar(select(Agent.hold).where(Agent.id == world.worker.id))
     assert "Dana" not in str(hold)
+
+
+async def test_a_stop_on_the_command_line_has_one_name_on_all_pages(
+    alice, world, transaction
+) -> None:
+    with audit_context(AuditContext(actor_kind="operator", credential="command_line")):
+        async with transaction() as session:
+            fields = organizations.AgentStopCreate()
+            await organizations.stop_all_agents(session, fields, name=world.tern.name)
+    for page, line in {
+        "/boards": "stopped</b> by the command line",
+        "/activity": "<b>the command line</b> stopped all agents",
+        "/notifications": "The command line stopped all agents",
+        "/audit": '<b dir="auto">The command line</b>',
+    }.items():
+        shown = (await alice.get(page)).text
+        assert line in shown, page
+        assert "The operator" not in shown
+        assert "on the command line" not in shown

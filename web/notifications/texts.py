@@ -209,6 +209,8 @@ def build_path(notification: Notification) -> str:
 def _describe_missing_actor(notification: Notification) -> str:
     if notification.actor_user_id or notification.actor_agent_id:
         return _("Deleted user")
+    if notification.kind is Kind.AGENTS_STOPPED:
+        return _("The command line")
     return "Mission Control"
 
 
