@@ -1,5 +1,6 @@
 """The commands in the guide to incoming webhooks work, and so does the reference library."""
 
+import html
 import json
 import re
 import shutil
@@ -17,8 +18,9 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import Message
 from tests.support.live_server import run_bash, run_server
-from tests.support.people_rows import token_secret
+from tests.support.people_rows import cookie_secret, token_secret
 from tests.support.world import World
+from web.auth.viewer import SESSION_COOKIE
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE))
@@ -97,3 +99,44 @@ async def test_requests_of_the_reference_library_are_accepted(
         assert answer.status_code == 202
         forged = await client.post(f"{path}/{made['id']}", content=b"{}", headers=sent)
         assert forged.status_code == 403
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("openssl")), reason="needs them")
+async def test_the_command_on_the_page_of_a_webhook_works(
+    url: str, isolated_settings: Settings, isolated_world: World
+) -> None:
+    """W-17. With a new secret, one that is not shown, a header with signs of a shell, and none."""
+    cookies = {SESSION_COOKIE: cookie_secret(isolated_world.alice)}
+    path = f"/boards/{isolated_world.board.id}/webhooks"
+    options: dict[str, Any] = {"headers": {"Sec-Fetch-Site": "same-origin"}, "timeout": 20}
+
+    async with httpx2.AsyncClient(base_url=url, cookies=cookies, **options) as client:
+
+        async def post(address: str, **fields: str) -> str:
+            answer = await client.post(address, data=fields)
+            assert answer.status_code == 303, answer.text
+            return (await client.get(answer.headers["location"])).text
+
+        async def run(page: str, secret: str = "") -> dict[str, Any]:
+            [shown] = re.findall(r"<pre [^>]*>([^<]*curl [^<]*)</pre>", page)
+            command = html.unescape(shown).replace(isolated_settings.base_url, url)
+            return json.loads(await run_bash(command.replace("YOUR_SECRET", secret)))
+
+        page = await post(path, description="Builds")
+        assert "YOUR_SECRET" not in page
+        assert (await run(page))["ok"]
+        [hook] = re.findall(rf'href="({path}/[0-9a-f-]{{36}})/edit"', page)
+
+        own = "with spaces, $HOME and `id`"
+        page = await post(f"{hook}/secrets", secret=own)
+        assert own not in html.unescape(page)
+        assert (await run(page, own))["ok"]
+        assert (await run(page, "wrong"))["code"] == "webhook_signature_invalid"
+
+        fields = {"description": "Builds", "enabled": "true", "signature_header": "X-'$HOME`id`"}
+        page = await post(f"{hook}/edit", **fields)
+        assert (await run(page, own))["ok"]
+
+        page = await post(f"{hook}/unsigned-payloads")
+        assert "HMAC" not in page
+        assert (await run(page))["ok"]

@@ -1,17 +1,22 @@
 """Values of webhooks and their payloads for templates."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from models import Agent, Board, BoardWebhook, MessageState, PayloadState
+from models import Agent, Board, BoardWebhook, MessageState, PayloadState, WebhookAction
 from services import board_webhooks
 from services.board_webhooks import PayloadOverview, StoredPayload
 from services.payload_templates import TemplateProblem
 from web.agents.messages import MESSAGE_STATE_LABELS
 from web.ui.locale_format import format_number
 from web.ui.translation import N_, _, translate
+
+TEST_PAYLOAD = '{"event": "test"}'
+SIGNATURE_HEADER = "X-Webhook-Signature"  # unless the webhook names another one
+SECRET_PLACEHOLDER = "YOUR_SECRET"  # noqa: S105 - in place of a secret that cannot be shown
 
 REASONS: Mapping[str, str] = {
     "condition_failed": N_("The condition of the template is not met."),
@@ -152,6 +157,28 @@ def build_url(base_url: str, webhook: BoardWebhook) -> str:
     """Return the address to which other systems send."""
     path = f"/api/v1/boards/{webhook.board_id}/webhooks/{webhook.id}"
     return f"{base_url.rstrip('/')}{path}"
+
+
+def build_test_command(webhook: BoardWebhook, url: str, secret: str | None) -> str:
+    """Return the shell command that sends a payload; it signs unless that is not necessary.
+
+    A secret is shown only once; without it, the command has SECRET_PLACEHOLDER.
+    """
+    send = f"curl -sS {shlex.quote(url)} -H 'Content-Type: application/json'"
+    if webhook.action is WebhookAction.FORGE:
+        send += " -H 'X-GitHub-Event: ping'"  # other payloads must be those of a code host
+    if webhook.allows_unsigned:
+        return f"{send} \\\n  -d {shlex.quote(TEST_PAYLOAD)}"
+    header = shlex.quote(f"{webhook.signature_header or SIGNATURE_HEADER}: ")
+    key = shlex.quote(secret) if secret else f"'{SECRET_PLACEHOLDER}'"
+    lines = [
+        f"SECRET={key}",
+        f"BODY={shlex.quote(TEST_PAYLOAD)}",
+        """SIGNATURE=$(printf %s "$BODY" | openssl dgst -sha256 -hmac "$SECRET" -hex \\""",
+        "  | sed 's/.* //')",
+        f'{send} \\\n  -H {header}"$SIGNATURE" -d "$BODY"',
+    ]
+    return "\n".join(lines)
 
 
 def page_path(board: Board, webhook: BoardWebhook | None = None) -> str:

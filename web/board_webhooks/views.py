@@ -24,7 +24,10 @@ from services.pickers import PickerKind, PickerPlace
 from web.auth.viewer import current_member
 from web.board_webhooks import action_views
 from web.board_webhooks.presenter import (
+    SECRET_PLACEHOLDER,
+    SIGNATURE_HEADER,
     WebhookPayloadRow,
+    build_test_command,
     build_url,
     describe_payload,
     describe_rejection,
@@ -98,16 +101,21 @@ async def show_webhook(request: Request) -> Response:
     }
     if layout is None:
         return render_part(request, "board_webhooks/_payloads.html", **context)
+    url = build_url(get_settings(request).base_url, webhook)
+    secret = flash_cookies.read_secret(request)
     response = render_page(
         request,
         "board_webhooks/show.html",
         layout=layout,
         can_write=access.can_write,
-        url=build_url(get_settings(request).base_url, webhook),
+        url=url,
+        test_command=build_test_command(webhook, url, secret) if access.can_write else "",
+        signature_header=webhook.signature_header or SIGNATURE_HEADER,
+        secret_placeholder=SECRET_PLACEHOLDER,
         has_short_secret=access.can_write
         and board_webhooks.has_short_secret(webhook, request.state.secret_cipher),
         agent_name=overview.agent_name,
-        secret=flash_cookies.read_secret(request),
+        secret=secret,
         action_names=action_views.name_actions(),
         **context,
     )
