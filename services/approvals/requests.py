@@ -38,11 +38,13 @@ from models import (
     EventType,
     PolicyEffect,
     PolicyVerdict,
+    Status,
     Task,
     User,
     new_id,
 )
 from services import boards, events, policies, tasks
+from services.approval_actions import is_completion_kind
 from services.approvals import finalization, rules
 from services.approvals.contents import bind_request, load_task_contents
 from services.approvals.details import (
@@ -73,13 +75,16 @@ async def request_approval(
     """Request an approval on a locked board. The actor is the requester.
 
     A request that equals a pending one of the same requester is counted there, and that approval is
-    returned. Raises NotFound for tasks that are not on this board,
-    Conflict if one of them has another pending approval, and TooMany for a requester of too many.
+    returned. Raises NotFound for tasks that are not on this board, Conflict if one of them has
+    another pending approval or is to be completed although it is done, and TooMany for a requester
+    of too many.
     A request that is decided in the same transaction asks nobody else, so it is not limited.
     """
     rules.require_undecided(fields, actor)
     payload = rules.payload_with_reason(fields)
     linked = await _load_tasks(session, board, rules.linked_task_ids(fields))
+    if is_completion_kind(fields.action_type):
+        _require_open_tasks(linked)
     if not is_decided_at_once:
         task_ids = [task.id for task in linked]
         equal = await _find_equal_request(session, actor, board, fields, payload, task_ids)
@@ -334,6 +339,14 @@ def approval_pending_exists(found: Iterable[tuple[UUID, UUID]]) -> Conflict:
         conflicts=sorted(conflicts, key=lambda item: (item["task_id"], item["approval_id"])),
         sent_as="object",
     )
+
+
+def _require_open_tasks(linked: Iterable[Task]) -> None:
+    """Raise Conflict if tasks are done: an approval to complete them could not be used."""
+    if done := [str(task.id) for task in linked if task.status is Status.DONE]:
+        raise Conflict(
+            "task_is_done", N_("This task is done already."), task_ids=done, sent_as="object"
+        )
 
 
 async def _load_tasks(session: AsyncSession, board: Board, ids: list[UUID]) -> list[Task]:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from core.clock import now
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.paging import Paging
-from models import Approval, Comment, EventType
+from models import Approval, Comment, EventType, Status
 from services import approvals, boards
 from services.approvals import ApprovalCreate, ApprovalDetail
 from services.inbox import WaitingFilter, WaitingItems, load_waiting_items
@@ -264,3 +264,19 @@ class TestLists:
         counts = await approvals.count_approvals(session, world.board, [task.id, other.id])
         assert counts.pending == 2
         assert counts.by_task == {task.id: (2, 1), other.id: (0, 0)}
+
+
+async def test_a_task_that_is_done_needs_no_approval_to_complete_it(session, world) -> None:
+    done, begun = world.make_task("Done", status=Status.DONE), world.make_task("Begun")
+    session.add_all([done, begun])
+    await session.flush()
+    for actor in (world.worker, world.alice):
+        for kind in ("task.complete", "Mark-Done"):
+            with pytest.raises(Conflict) as refused:
+                await request_approval(
+                    session, actor, world, action_type=kind, task_ids=[begun.id, done.id]
+                )
+            assert refused.value.code == "task_is_done"
+            assert refused.value.details["task_ids"] == [str(done.id)]
+    assert await list_recorded_events(session) == []
+    await request_approval(session, world.worker, world, action_type="deploy", task_id=done.id)
