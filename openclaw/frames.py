@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from json.decoder import JSONArray, JSONObject  # ty: ignore[missing-module-member]
@@ -14,6 +15,8 @@ MAX_FRAME_SIZE = 25 * 1024 * 1024  # bytes, unless the gateway has a lower limit
 MAX_CONNECT_FRAME_SIZE = 64 * 1024  # bytes, before authentication
 MAX_FRAME_VALUES = 250_000  # in objects and arrays; what reads an answer looks at each of them
 MAX_DIRECT_VALUES = 25_000  # more are decoded in a thread; the event loop decodes these in 15 ms
+
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # the decoder has joined those of a pair
 
 ScanValue: TypeAlias = Callable[[str, int], tuple[Any, int]]
 """Returns the value at a place of a text, and the place after it."""
@@ -91,14 +94,42 @@ async def _decode_object(raw: str | bytes) -> dict[str, Any]:
         raise _malformed("a binary frame")
     try:
         if sum(raw.count(sign) for sign in "[{,") <= MAX_DIRECT_VALUES:
-            frame = json.loads(raw, parse_int=_parse_integer)
+            frame = _decode(raw, json.JSONDecoder(parse_int=_parse_integer))
         else:
-            frame = await asyncio.to_thread(_SlowDecoder().decode, raw)
+            frame = await asyncio.to_thread(_decode, raw, _SlowDecoder())
     except (ValueError, RecursionError):
         raise _malformed("a frame that is not JSON") from None
     if not isinstance(frame, dict):
         raise _malformed("a frame that is not an object")
     return frame
+
+
+def _decode(raw: str, decoder: json.JSONDecoder) -> Any:
+    value = decoder.decode(raw)
+    if isinstance(value, dict) and ("\\ud" in raw or "\\uD" in raw):
+        _replace_lone_surrogates(value)
+    return value
+
+
+def _replace_lone_surrogates(frame: dict[str, Any]) -> None:
+    """Replace halves of characters, which are no text, as gateways do in files and commands.
+
+    A gateway cuts texts in the middle of a character. Keys that would become equal are kept, so
+    that no value is lost.
+    """
+    waiting: list[Any] = [frame]
+    while waiting:
+        one = waiting.pop()
+        for key, value in one.items() if isinstance(one, dict) else enumerate(one):
+            if isinstance(value, str):
+                one[key] = LONE_SURROGATE.sub("\ufffd", value)
+            elif isinstance(value, dict | list):
+                waiting.append(value)
+        if isinstance(one, dict):
+            replaced = {LONE_SURROGATE.sub("\ufffd", key): value for key, value in one.items()}
+            if len(replaced) == len(one):
+                one.clear()
+                one.update(replaced)
 
 
 def _parse_integer(digits: str) -> int:

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
+
 from openclaw import EVENTS_MISSED, GatewayEvent, frames
+from openclaw.frames import MAX_DIRECT_VALUES
 from openclaw.subscriptions import MAX_QUEUE_SIZE, EventHub
 
 
@@ -33,3 +36,15 @@ async def test_an_event_larger_than_the_queue_is_missed() -> None:
     assert await subscription.next_event() is EVENTS_MISSED
     hub.publish(await make_event(1, 10))
     assert (await subscription.next_event()).payload["number"] == 1
+
+
+@pytest.mark.parametrize("count", [1, MAX_DIRECT_VALUES])
+async def test_halves_of_characters_are_replaced_in_all_texts(count: int) -> None:
+    payload = {"\ud800": [["a\udc00b"], {"c": "\ud83d\ude00 \ud83d"}], "rest": [0] * count}
+    colliding = dict.fromkeys(("one\ud800", "one\ud801"), 1)
+    frame = {"type": "event", "event": "chat", "payload": payload | {"both": colliding}}
+    event = await frames.decode_frame(json.dumps(frame))
+    assert isinstance(event, GatewayEvent)
+    assert event.payload["\ufffd"] == [["a\ufffdb"], {"c": "\U0001f600 \ufffd"}]
+    # What would lose a value is kept, so that requests with it are not shown.
+    assert event.payload["both"] == colliding

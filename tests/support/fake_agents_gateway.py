@@ -375,4 +375,5 @@ async def run_fake_agents_gateway(**how: Any) -> AsyncGenerator[FakeAgentsGatewa
 
 
 def _hash(text: str) -> str:
+    text = re.sub("[\ud800-\udfff]", "\ufffd", text)  # Node does not encode halves of characters
     return hashlib.sha256(text.encode()).hexdigest()

@@ -145,3 +145,13 @@ async def test_only_the_beginning_of_a_very_long_file_is_shown(
     assert (editor.status_code, editor.headers["Location"]) == (303, f"{address}/SOUL.md")
     files["AGENTS.md"] = "a" * 100_000 + f"END\n{MANAGED}"
     assert "aEND" not in (await alice.get(f"{address}/AGENTS.md?wait=1")).text
+
+
+async def test_a_half_of_a_character_in_a_file_is_replaced(
+    alice: httpx2.AsyncClient, address: str, files: dict[str, str]
+) -> None:
+    files["MEMORY.md"] = "Cut \ud83d here.\n"
+    for path in ("?wait=1", "/MEMORY.md?wait=1", "/MEMORY.md/edit"):
+        page = await alice.get(f"{address}{path}")
+        assert page.status_code == 200, path
+        assert path == "?wait=1" or "Cut \ufffd here." in page.text
