@@ -299,3 +299,16 @@ async def test_repeating_an_answer_changes_nothing(harness: RequestsHarness) -> 
             await harness.answer_request(user, request, decision=decision)
         assert refused.value.details["by"] == "Bob"
     assert len(await harness.list_events(EventType.GATEWAY_REQUEST_ANSWERED)) == 1
+
+
+async def test_questions_with_the_same_id_cannot_be_answered_apart(
+    harness: RequestsHarness,
+) -> None:
+    async with harness.run_worker():
+        await harness.wait_for(harness.has_listed_questions)
+        await harness.fake.ask_questions("q-1", COLOUR, {**COLOUR, "question": "And the door?"})
+        request = await harness.wait_for_request()
+    with pytest.raises(Conflict) as refused:
+        await harness.answer_request(harness.world.alice, request, answers={"colour": ["Blue"]})
+    assert refused.value.code == "question_ids_equal"
+    await harness.answer_request(harness.world.alice, request, cancel=True)

@@ -1,5 +1,6 @@
 """Gateway requests in the inbox, shown exactly and resolved once."""
 
+import json
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -362,3 +363,13 @@ async def test_gateway_requests_appear_in_the_activity_feed(
     assert f"<b>Bob</b> allowed a request of Worker once: Command {hash}" in activity
     assert way not in activity
     assert "rm -rf" not in activity
+
+
+async def test_questions_with_the_same_id_are_shown_without_a_form(alice, ask: Ask) -> None:
+    one, other = ({"question": text, "questionId": "a"} for text in ("Which colour?", "Where?"))
+    request = await ask(json.dumps([one, other]), kind=RequestKind.QUESTION)
+    page = (await alice.get(f"/approvals/requests/{request.id}")).text
+    assert "Which colour?" in page
+    assert "Where?" in page
+    assert "Two of these questions have the same id" in page
+    assert f'form="answer-{request.id}"' not in page

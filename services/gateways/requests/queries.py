@@ -41,7 +41,7 @@ from models import (
     User,
 )
 from services import boards, organizations
-from services.gateways.requests.rules import asks_for_secret
+from services.gateways.requests.rules import asks_for_secret, has_equal_ids
 
 NEWEST_FIRST = (GatewayRequest.created_at.desc(), GatewayRequest.id.desc())
 LAST_ENDED_FIRST = (GatewayRequest.ended_at.desc().nulls_first(), *NEWEST_FIRST)
@@ -82,6 +82,11 @@ class RequestDetail:
     def is_secret(self) -> bool:
         """Whether a secret is requested; such a request cannot be answered here."""
         return asks_for_secret(self.request)
+
+    @property
+    def has_equal_ids(self) -> bool:
+        """Whether two questions have the same id; they can only be left unanswered here."""
+        return has_equal_ids(self.request)
 
     @property
     def short_hash(self) -> str:

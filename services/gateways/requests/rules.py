@@ -86,6 +86,11 @@ def validate_answer(request: GatewayRequest, answer: GatewayAnswer) -> dict[str,
         raise Invalid("answers_required", N_("Answer the questions."), field="answers")
     if answer.cancel:
         return dict(CANCELLATION)
+    if has_equal_ids(request):
+        raise Conflict(
+            "question_ids_equal",
+            N_("Two of these questions have the same id. Answer them on the gateway itself."),
+        )
     answers, questions = answer.answers or {}, {one["questionId"]: one for one in request.questions}
     if answers.keys() - questions.keys():
         raise Invalid("question_unknown", N_("This question was not asked."), field="answers")
@@ -127,6 +132,12 @@ def is_answered_unseen(request: GatewayRequest, hash: RequestHash) -> bool:
 def asks_for_secret(request: GatewayRequest) -> bool:
     """Return whether a secret is requested. We would store it where all members can read it."""
     return any(one.get("isSecret") or one.get("secretStore") for one in request.questions)
+
+
+def has_equal_ids(request: GatewayRequest) -> bool:
+    """Return whether two questions have the same id, by which gateways tell answers apart."""
+    ids = [one["questionId"] for one in request.questions]
+    return len(set(ids)) < len(ids)
 
 
 def apply_resolution(request: GatewayRequest, resolution: Resolution, at: datetime) -> None:
