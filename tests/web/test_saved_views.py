@@ -250,7 +250,7 @@ async def test_a_board_without_a_query_shows_the_default_view(
     part = (await alice.get(board, headers=HTMX)).text
     assert 'id="column-inbox"' in part
     assert 'id="column-inbox"' in (await bob.get(board)).text
-    cleared = await alice.post(f"{views_path}/defaults")
+    cleared = await alice.post(f"{views_path}/defaults", data={"query": ""})
     assert cleared.headers["location"] == board
     assert 'id="column-inbox"' in (await alice.get(board)).text
     other = await save(alice, views_path, "Second")
@@ -338,3 +338,20 @@ async def test_the_list_shows_the_chosen_columns(alice, world, transaction) -> N
         f"/boards/{world.board.id}?view=list&columns=title&columns=due", headers=HTMX
     )
     assert pushed.headers["HX-Push-Url"].endswith("?view=list&columns=due")
+
+
+async def test_choosing_the_default_view_stays_on_the_page(alice, world, views_path) -> None:
+    board = f"/boards/{world.board.id}"
+    address = await save(alice, views_path, "Urgent")
+    opened = (await alice.get(address)).headers["location"]
+    menu = (await alice.get(f"{opened}&q=report&month=2091-11")).text
+    [form] = re.findall(r'action="[^"]*/views/defaults">(.*?)</form>', menu)
+    fields = dict(re.findall(r'name="([^"]*)" value="([^"]*)"', form))
+    fields["query"] = html.unescape(fields["query"])
+    chosen = await alice.post(f"{views_path}/defaults", data=fields)
+    assert chosen.headers["location"] == f"{board}?{fields['query']}"
+    assert "q=report" in fields["query"]
+    assert "saved=" in fields["query"]
+    assert "Remove my default" in (await alice.get(chosen.headers["location"])).text
+    removed = await alice.post(f"{views_path}/defaults")
+    assert removed.headers["location"] == views_path

@@ -100,14 +100,19 @@ async def delete_view(request: Request) -> Response:
 
 
 async def set_default_view(request: Request) -> Response:
-    """Choose the view that the user sees first, or all tasks, and redirect to it."""
+    """Choose the view that the user sees first, or all tasks, and redirect to where this was.
+
+    That is the board with the query of the form, or the list of views.
+    """
     form = await forms.read_form(request)
     view_id = forms.parse_id(form.value("view_id"))
     async with open_transaction(request) as session:
         board = (await board_access(request, session)).board
         await saved_views.set_default_view(session, request.user, board, view_id)
-    path = f"/boards/{board.id}"
-    return RedirectResponse(f"{path}/views/{view_id}" if view_id else path, 303)
+    if "query" not in form.values:
+        return RedirectResponse(_list_path(board), 303)
+    address = parse_view_query(form.value("query"))
+    return RedirectResponse(f"/boards/{board.id}{address.query}", 303)
 
 
 def _list_path(board: Board) -> str:
