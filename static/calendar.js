@@ -1,5 +1,6 @@
 // The months of a calendar: links [data-months] lead by this number of months. While a month is loaded, they lead on from
-// it, so that a key or a link that is used twice leads by two months.
+// it, so that a key or a link that is used twice leads by two months. The address of the current month does not name it: its
+// link has [data-month].
 (() => {
   let latest; // the last request for a month
   const links = () => document.querySelectorAll("[data-months]");
@@ -10,9 +11,10 @@
     return first.toISOString().slice(0, 7);
   };
   document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
-    if (!ctx.sourceElement.closest?.("[data-months]")) return;
+    const source = ctx.sourceElement.closest?.("[data-months], [data-month]");
+    if (!source) return;
     latest = ctx;
-    const month = monthOf(ctx.request.action);
+    const month = source.dataset.month ?? monthOf(ctx.request.action);
     for (const link of links()) {
       const address = new URL(link.href);
       address.searchParams.set("month", shift(month, Number(link.dataset.months)));

@@ -84,3 +84,22 @@ async def test_a_page_that_is_open_on_the_next_day_loads_its_parts_again(site: L
         await page.clock.set_fixed_time(datetime.now(UTC) + timedelta(days=1))
         async with page.expect_request("**/columns"):
             await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+async def test_keys_that_are_pressed_while_today_is_loaded_lead_on_from_it(site: LiveSite) -> None:
+    board = site.create_board("Dated today")
+    path = f"/boards/{board['id']}?view=calendar"
+    async with site.open_page(f"{path}&month=2091-11") as page:
+        arrived = asyncio.Event()
+
+        async def answer_late(route: Route) -> None:
+            await arrived.wait()
+            await route.continue_()
+
+        await page.route(f"**{path}*", answer_late)
+        await page.keyboard.press("t")
+        await page.keyboard.press("l")
+        arrived.set()
+        this_month = datetime.now(UTC).replace(day=1)
+        following = (this_month + timedelta(days=31)).strftime("%B %Y")
+        await expect(page.get_by_role("heading", name=following)).to_be_visible()

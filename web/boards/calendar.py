@@ -36,6 +36,7 @@ class CalendarMonth:
     name: str
     previous: str  # months in addresses, like "2026-11"
     following: str
+    current: str
     is_current: bool
     weekdays: Sequence[str]
     weeks: Sequence[Sequence[CalendarDay]]
@@ -79,6 +80,7 @@ async def load_calendar(source: Source, board: Board, address: BoardAddress) -> 
         name=format_date(first, "yMMMM"),
         previous=f"{first - ONE_DAY:%Y-%m}",
         following=f"{first + LONGEST_MONTH:%Y-%m}",
+        current=f"{today:%Y-%m}",
         is_current=(first.year, first.month) == (today.year, today.month),
         weekdays=[format_date(one.day, "E") for one in weeks[0]],
         weeks=weeks,
