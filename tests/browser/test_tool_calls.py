@@ -43,3 +43,51 @@ async def test_a_person_changes_a_call_on_a_phone_while_its_client_waits(site: L
         answer = await call
     assert answer["permissionDecision"] == "allow"
     assert answer["updatedInput"] == {"command": "git push"}
+
+
+async def test_a_changed_input_stays_when_another_item_is_opened(site: LiveSite) -> None:
+    board = site.create_board("Edits")
+    agent = site.owner.call("POST", "/agents", name="Ida", board_id=board["id"])
+    stored = "Object.keys(localStorage).filter((name) => name.startsWith('draft:'))"
+
+    async def ask(command: str) -> None:
+        headers = {"Authorization": f"Bearer {agent['token']}"}
+        async with httpx2.AsyncClient(base_url=site.installation.url, timeout=TIMEOUT) as client:
+            await client.post("/hooks/claude", json=hook_body(command), headers=headers)
+
+    calls = [asyncio.create_task(ask(command)) for command in ("make clean", "make all")]
+    async with site.open_page(f"/approvals?board={board['id']}") as page:
+        one, other = (
+            page.locator("#inbox [data-item]", has_text=command).get_by_role("link").first
+            for command in ("make clean", "make all")
+        )
+        field = page.get_by_label("Change the command")
+        await one.click()
+        await page.locator("#detail summary", has_text="Other answers").click()
+        await expect(field).to_have_value("make clean")
+        await field.fill("make tidy")
+        await other.click()
+        await expect(page.locator("#detail textarea[name=edited_input]")).to_have_value("make all")
+        await one.click()
+        await page.locator("#detail summary", has_text="Other answers").click()
+        await expect(field).to_have_value("make tidy")
+        [name] = await page.evaluate(stored)
+        await page.evaluate(
+            "([name, other]) => { localStorage.setItem(other, localStorage.getItem(name));"
+            " localStorage.removeItem(name); }",
+            [name, f"{name[:-1]}x"],  # of another content
+        )
+        await page.reload()
+        await page.locator("#detail summary", has_text="Other answers").click()
+        await expect(field).to_have_value("make clean")
+        await field.fill("make tidy")
+        await page.get_by_role("button", name="Show the difference").click()
+        await page.get_by_role("link", name="Back").click()
+        await page.locator("#detail summary", has_text="Other answers").click()
+        await expect(field).to_have_value("make tidy")
+        await page.get_by_role("button", name="Show the difference").click()
+        await page.get_by_role("button", name="Allow with this change").click()
+        await expect(page.get_by_text("make all").first).to_be_visible()
+        await page.wait_for_function(f"() => {stored}.length === 0")
+    for call in calls:
+        call.cancel()
