@@ -2,7 +2,7 @@
 // They are inside an open dialog, because elements behind a dialog are neither visible nor usable.
 // A toast with [data-series] contains what the earlier one offered to undo, and takes its place. So does a toast that
 // is about everything that an earlier one is about: both have the ids in [data-about].
-(() => {
+window.toasts = (() => {
   const DURATION = 8000, TICK = 100, MAX_TOASTS = 3; // ms, ms, toasts
   const box = document.getElementById("toasts");
   const start = (toast) => {
@@ -57,11 +57,13 @@
     else toast.remove();
   });
 
-  const showError = (words) => {
+  const showError = (words, ...more) => {
     const shown = [...box.querySelectorAll("[data-toast] > span")].find((text) => text.textContent === words);
     shown?.parentElement.remove();
     const toast = document.getElementById("error-toast").content.cloneNode(true);
     toast.querySelector("span").textContent = words;
+    toast.querySelector("span").after(...more);
+    moveToTop(); // before something in it gets the focus
     box.append(toast);
   };
   // A failed change is not repeated automatically, because it may no longer be correct. Parts that reload themselves fail
@@ -79,4 +81,5 @@
     ctx.response = undefined;
     showUnanswered(ctx);
   });
+  return { showError };
 })();

@@ -144,3 +144,21 @@ async def test_an_open_page_says_that_rights_changed_or_ended(site: LiveSite) ->
     await expect(page.get_by_text("removed you from")).to_be_visible()
     assert await list_axe_violations(page) == []
     await context.close()
+
+
+async def test_a_text_that_the_browser_does_not_copy_is_selected(site: LiveSite) -> None:
+    email = "kai@example.com"
+    site.owner.call("POST", "/organizations/me/invites", invited_email=email)
+    async with site.open_page("/people") as page:
+        await page.evaluate(
+            "() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); }"
+        )
+        await page.get_by_role("button", name=f"Create a new link for {email}").click()
+        dialog = page.get_by_role("dialog", name="Invitation link")
+        link = await dialog.locator(".copy code").inner_text()
+        await dialog.get_by_role("button", name="Copy the link").click()
+        field = page.get_by_role("textbox", name="Press Ctrl+C to copy")
+        await expect(field).to_be_focused()
+        selected = "area => area.value.slice(area.selectionStart, area.selectionEnd)"
+        assert await field.evaluate(selected) == link
+        assert await list_axe_violations(page) == []

@@ -155,6 +155,7 @@ SCRIPT_TEXTS = {
     "waiting": N_("New items that need you: %(count)d"),
     "places": N_("%(first)d to %(last)d of %(total)d"),
     "copied": N_("Copied"),
+    "press_to_copy": N_("Press Ctrl+C to copy"),
     "too_early": N_("Ignored: this has only just appeared."),
     "still_loading": N_("Ignored: the request is still loading."),
     "other_open": N_("Ignored: another request is open. Press Enter to open this one first."),
