@@ -164,7 +164,7 @@ def build_test_command(webhook: BoardWebhook, url: str, secret: str | None) -> s
 
     A secret is shown only once; without it, the command has SECRET_PLACEHOLDER.
     """
-    send = f"curl -sS {shlex.quote(url)} -H 'Content-Type: application/json'"
+    send = f"curl -sS {shlex.quote(url)} \\\n  -H 'Content-Type: application/json'"
     if webhook.action is WebhookAction.FORGE:
         send += " -H 'X-GitHub-Event: ping'"  # other payloads must be those of a code host
     if webhook.allows_unsigned:
