@@ -34,6 +34,7 @@ from core.config.settings import Settings
 from core.db.engine import STATEMENT_CACHE, TransactionFactory
 from core.security import secrets
 from embedded_postgres.instance import EmbeddedPostgres
+from services.identity import passwords
 from tests.support.initial_database import INITIAL_DATABASE
 from tests.support.preloaded_product import PRODUCT, keep_compiled_templates
 from tests.support.savepoint_session import SavepointSession
@@ -117,6 +118,7 @@ def cheap_passwords() -> Iterator[None]:
     hasher = Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(secrets, "_passwords", PasswordHash((hasher,)))
+        patch.setattr(passwords, "DUMMY_HASH", hasher.hash("of nobody"))
         yield
 
 
