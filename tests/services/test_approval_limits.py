@@ -11,9 +11,19 @@ from core.errors import Conflict, TooMany
 from models import Actor, Approval, Event, EventType
 from services import approvals, boards
 from services.approvals import ApprovalCreate, LimitedAgent
-from services.approvals.requests import MAX_PENDING, MAX_RECENT, PERIOD
+from services.approvals import requests as approval_requests
+from services.approvals.requests import PERIOD
 from tests.support.approval_helpers import REJECTED, decide_approval
 from tests.support.tiers import repetition
+
+MAX_PENDING, MAX_RECENT = 5, 12
+
+
+@pytest.fixture(autouse=True)
+def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that few requests reach; how many may wait is in tests/contract/test_approvals.py."""
+    monkeypatch.setattr(approval_requests, "MAX_PENDING", MAX_PENDING)
+    monkeypatch.setattr(approval_requests, "MAX_RECENT", MAX_RECENT)
 
 
 async def request_approval(session, actor, world, *, is_decided_at_once=False, **fields):
@@ -42,7 +52,7 @@ def requester(request, world) -> Actor:
     return found
 
 
-@pytest.mark.parametrize("count", [pytest.param(40, marks=repetition), MAX_RECENT])
+@pytest.mark.parametrize("count", [pytest.param(MAX_RECENT - 1, marks=repetition), MAX_RECENT])
 async def test_equal_requests_are_one_approval_with_a_count(
     session, world, requester, count
 ) -> None:
@@ -125,7 +135,7 @@ async def test_a_decided_request_can_be_made_again(session, world) -> None:
     assert second.approval.id != first.approval.id
 
 
-@pytest.mark.parametrize("count", [40, 120])
+@pytest.mark.parametrize("count", [MAX_PENDING + 2, 2 * MAX_RECENT])
 async def test_too_many_pending_requests_are_held(session, world, count) -> None:
     errors: list[TooMany] = []
     for n in range(count):

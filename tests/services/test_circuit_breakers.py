@@ -1,6 +1,7 @@
 """Circuit breakers hold agents that are in a loop, or that fail again and again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,14 +14,26 @@ from core.errors import Forbidden
 from core.paging import Paging
 from models import Actor, Agent, Event, EventType, Message, Run, RunStatus
 from services import agents, boards, memory, messages, tasks
-from services.messages import HoldCause
-from services.messages.circuit_breakers import LOOP_LIMITS, MAX_FAILURES, MESSAGE_LIMITS
+from services.messages import HoldCause, circuit_breakers
+from services.messages.circuit_breakers import MAX_FAILURES
 from tests.support.gateway_rows import make_gateway, make_run
 from tests.support.world import World
 
-FLOOD, DAILY_FLOOD = (limit.count for limit in MESSAGE_LIMITS)
-LOOP, DAILY_LOOP = (limit.count for limit in LOOP_LIMITS)
+FLOOD, DAILY_FLOOD = 20, 100
+LOOP, DAILY_LOOP = 8, 24
 BASE_URL = "http://mission.test"
+
+
+@pytest.fixture(autouse=True)
+def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits for the real times that few messages reach."""
+    for name, counts in [
+        ("MESSAGE_LIMITS", (FLOOD, DAILY_FLOOD)),
+        ("LOOP_LIMITS", (LOOP, DAILY_LOOP)),
+    ]:
+        pairs = zip(getattr(circuit_breakers, name), counts, strict=True)
+        low = tuple(replace(limit, count=count) for limit, count in pairs)
+        monkeypatch.setattr(circuit_breakers, name, low)
 
 
 async def send(

@@ -3,9 +3,12 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from core.clock import now
 from models import EventType
 from services import messages
+from services.messages import rules
 from tests.support.delivery_faults import (
     ACKNOWLEDGED,
     FAILED,
@@ -15,6 +18,7 @@ from tests.support.delivery_faults import (
     wait_a_moment,
 )
 from tests.support.delivery_gateway import DeliveryGateway, session_key_of
+from tests.support.tiers import IS_COMPLETE_RUN
 
 
 async def test_a_turn_that_ends_before_the_send_response_counts(
@@ -225,13 +229,15 @@ async def test_the_end_of_a_turn_triggers_checks_in_its_session(
 
 
 async def test_a_forgotten_message_is_repeated_a_limited_number_of_times(
-    delivery: DeliveryGateway,
+    delivery: DeliveryGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    most = rules.MAX_LOST_COUNT if IS_COMPLETE_RUN else 2
+    monkeypatch.setattr(rules, "MAX_LOST_COUNT", most)
     delivery.fake.ends_turns_at_once = False
     await delivery.enqueue("BOARD CHAT\nHello.", on_delivered=NOTIFIED)
     async with delivery.run_worker():
         [message] = await delivery.wait_for_states(SENT)
-        for times in range(1, 6):
+        for times in range(1, most + 1):
             delivery.fake.transcripts.clear()
             await delivery.fake.restart()
             await delivery.wait_for_send(str(message.id), times=times + 1)

@@ -32,8 +32,12 @@ async def hosts(tmp_path: Path) -> AsyncIterator[tuple[HttpHost, HttpHost]]:
 
 
 @pytest.fixture
-def client(settings: Settings, tmp_path: Path) -> OutboundClient:
-    """The client of an installation that allows this machine, and trusts the servers."""
+def client(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OutboundClient:
+    """The client of an installation that allows this machine, and trusts the servers.
+
+    Archives are small here, because no test is about the size itself.
+    """
+    monkeypatch.setattr(downloads, "MAX_ARCHIVE_SIZE", 100_000)
     allowed = settings.model_copy(update={"outbound_allow_private": LOOPBACK_NETWORKS})
     client = create_download_client(allowed)
     client.tls_context.load_verify_locations(tmp_path / "server.pem")
