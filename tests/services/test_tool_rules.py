@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,11 @@ def read_command(command: str) -> ToolFacts:
     return read_facts(CodingClient.CLAUDE, "Bash", {"command": command}, PROJECT)
 
 
+read_once = cache(read_command)  # many rules are tried with the same commands
+
+
 def evaluate(rules: list[PolicyRule], facts: ToolFacts | str) -> tuple[PolicyEffect, str]:
-    tool = read_command(facts) if isinstance(facts, str) else facts
+    tool = read_once(facts) if isinstance(facts, str) else facts
     found = RuleSet(rules).evaluate_tool_call(build_tool_facts(tool, AGENT, NOON))
     return found.verdict.effect, found.reason
 
