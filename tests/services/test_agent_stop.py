@@ -15,6 +15,7 @@ from services.gateways.runs import jobs
 from services.organizations import AgentStop
 from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway, session_key_of
 from tests.support.fake_gateway import ErrorResponse, NoAnswer
+from tests.support.tiers import repetition
 from tests.support.worker_harness import NOTIFIED_ONLY, running_worker
 from tests.support.world import World
 
@@ -99,7 +100,7 @@ async def test_a_run_that_begins_during_a_stop_is_aborted(
     assert set(calls) == {key}
 
 
-@pytest.mark.parametrize("failure", ["error", "no answer"])
+@pytest.mark.parametrize("failure", [pytest.param("error", marks=repetition), "no answer"])
 async def test_a_run_that_cannot_be_aborted_does_not_protect_others(
     delivery: DeliveryGateway,
     isolated_settings: Settings,

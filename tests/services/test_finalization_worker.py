@@ -17,6 +17,7 @@ from models import (
 )
 from services import approvals, boards, tasks
 from services.approval_actions import hash_action
+from tests.support.tiers import repetition
 from tests.support.worker_harness import (
     APPROVED,
     NOTIFIED_ONLY,
@@ -125,12 +126,12 @@ async def test_a_decision_is_finalized_when_its_undo_time_is_over(
 async def test_two_workers_finalize_each_decision_once(
     isolated_settings, isolated_transaction, isolated_world
 ) -> None:
-    ids = await request_approvals(isolated_transaction, isolated_world, count=40)
+    ids = await request_approvals(isolated_transaction, isolated_world, count=12)
     async with running_worker(isolated_settings), running_worker(isolated_settings):
         for id in ids:
             await approve(isolated_transaction, isolated_world, id, undo_seconds=0.05)
         await until(are_approved(isolated_transaction, *ids))
-    assert await count_events(isolated_transaction, EventType.APPROVAL_APPROVED) == 40
+    assert await count_events(isolated_transaction, EventType.APPROVAL_APPROVED) == 12
 
 
 async def kill_worker_waiting_for(lock, id, world, transaction, settings, data) -> None:
@@ -166,6 +167,7 @@ async def test_the_work_of_a_killed_worker_is_done_by_the_next(
     assert await count_events(isolated_transaction, EventType.APPROVAL_APPROVED) == 1
 
 
+@repetition
 async def test_a_worker_that_is_killed_during_its_commit_decides_once(
     isolated_settings, isolated_transaction, isolated_world, tmp_path
 ) -> None:

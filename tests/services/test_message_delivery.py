@@ -25,6 +25,7 @@ from tests.support.delivery_faults import (
 from tests.support.delivery_gateway import DeliveryGateway, session_key_of
 from tests.support.fake_agents_gateway import Fault, LostAfter, LostBefore
 from tests.support.fake_gateway import ErrorResponse
+from tests.support.tiers import repetition
 
 
 async def test_a_message_is_queued_sent_and_acknowledged(
@@ -131,7 +132,11 @@ async def test_messages_survive_a_gateway_outage_once_and_in_order(
 
 
 @pytest.mark.parametrize(
-    "fault", [LostBefore(1012), LostAfter(1012), LostBefore(1006), LostAfter(1001)]
+    "fault",
+    [
+        *(LostBefore(1012), LostAfter(1012)),
+        *(pytest.param(fault, marks=repetition) for fault in (LostBefore(1006), LostAfter(1001))),
+    ],
 )
 async def test_a_broken_connection_neither_loses_nor_duplicates_messages(
     delivery: DeliveryGateway, fault: Fault
@@ -184,7 +189,9 @@ class Interrupter:
             self.worker.cancel()
 
 
-@pytest.mark.parametrize("at", range(1, 40))
+@pytest.mark.parametrize(
+    "at", [at if at % 3 == 1 else pytest.param(at, marks=repetition) for at in range(1, 40)]
+)
 async def test_delivery_continues_after_an_interruption_at_any_point(
     delivery: DeliveryGateway, at: int
 ) -> None:
