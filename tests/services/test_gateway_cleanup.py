@@ -37,6 +37,7 @@ from tests.support.provisioning_harness import (
     run_provisioning_harness,
 )
 from tests.support.secret_key import CIPHER
+from tests.support.tiers import repetition
 from tests.support.world import World
 
 SECOND = timedelta(seconds=1)
@@ -376,6 +377,7 @@ async def test_a_gateway_without_agents_of_ours_needs_no_cleanup(
     assert await list_cleanups(transaction) == []
 
 
+@repetition
 async def test_the_worker_runs_the_cleanup(
     isolated_settings: Settings, isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:

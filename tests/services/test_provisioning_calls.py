@@ -16,7 +16,7 @@ from tests.support.provisioning_harness import (
 
 __all__ = ["harness"]
 
-COUNT = 20  # agents
+COUNT = 10  # agents
 TIMEOUT = 20.0  # seconds, after which a test fails
 
 

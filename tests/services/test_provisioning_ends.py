@@ -24,6 +24,7 @@ from tests.support.provisioning_harness import (
     ProvisioningHarness,
     harness,
 )
+from tests.support.tiers import repetition
 from tests.support.world import World
 
 __all__ = ["harness"]
@@ -150,6 +151,7 @@ async def test_the_retry_delay_of_a_rate_limit_is_respected(
     assert (await harness.get_agent(agent)).provision_failure is None
 
 
+@repetition
 async def test_the_names_of_many_agents_are_set_by_one_patch(
     harness: ProvisioningHarness,
 ) -> None:

@@ -178,7 +178,7 @@ async def start_scenario(harness: ProvisioningHarness) -> Scenario:
 
 
 @settings(
-    max_examples=15 if IS_COMPLETE_RUN else 8,
+    max_examples=15 if IS_COMPLETE_RUN else 4,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -201,7 +201,7 @@ async def test_all_agents_are_provisioned_in_time_despite_faults(
 
 
 @settings(
-    max_examples=8 if IS_COMPLETE_RUN else 4,
+    max_examples=8 if IS_COMPLETE_RUN else 2,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -26,6 +26,7 @@ from tests.support.provisioning_harness import (
     harness,
     run_provisioning_harness,
 )
+from tests.support.tiers import repetition
 from tests.support.world import World
 
 __all__ = ["harness"]
@@ -133,7 +134,13 @@ async def test_a_lost_answer_loses_no_token(
     assert await agent_name_of_token(harness, harness.token_of(agent)) == agent.name
 
 
-@pytest.mark.parametrize("method", ["agents.create", "agents.files.set", "config.patch"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "agents.files.set",
+        *(pytest.param(one, marks=repetition) for one in ("agents.create", "config.patch")),
+    ],
+)
 async def test_a_step_that_fails_first_is_retried_automatically(
     harness: ProvisioningHarness, method: str
 ) -> None:

@@ -11,6 +11,7 @@ from tests.support.provisioning_harness import (
     ProvisioningHarness,
     harness,
 )
+from tests.support.tiers import repetition
 
 __all__ = ["harness"]
 
@@ -35,8 +36,15 @@ async def set_soul_as_admin(harness: ProvisioningHarness, agent: Agent, soul: st
         )
 
 
-@pytest.mark.parametrize("is_lead", [False, True])
-@pytest.mark.parametrize("write", [set_soul_as_lead, set_soul_as_admin])
+@pytest.mark.parametrize(
+    ("write", "is_lead"),
+    [
+        (set_soul_as_lead, False),
+        (set_soul_as_admin, True),
+        pytest.param(set_soul_as_lead, True, marks=repetition),
+        pytest.param(set_soul_as_admin, False, marks=repetition),
+    ],
+)
 async def test_a_soul_is_written_until_the_agent_changes_it(
     harness: ProvisioningHarness, write: Writing, is_lead: bool
 ) -> None:

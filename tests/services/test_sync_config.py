@@ -6,6 +6,7 @@ from services.gateways.sync import ConfigChange
 from tests.services.test_file_sync import harness, run_sync
 from tests.support.fake_gateway import ErrorResponse
 from tests.support.provisioning_harness import ProvisioningHarness
+from tests.support.tiers import repetition
 
 __all__ = ["harness"]  # a fixture
 
@@ -71,6 +72,7 @@ async def test_the_diff_of_an_older_config_shows_its_list(harness: ProvisioningH
     assert "entries" not in diff
 
 
+@repetition
 async def test_a_gateway_has_at_most_four_calls_at_once(harness: ProvisioningHarness) -> None:
     """Ten agents are provisioned, and then compared."""
     fake = harness.fake
