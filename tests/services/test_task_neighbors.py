@@ -64,10 +64,13 @@ LOW = BoardFilters(priorities=("low",))
 @pytest.mark.parametrize(
     ("is_reversed", "in_sections", "filters"),
     [
-        *product([False, True], [False, True], [BoardFilters()]),
-        (False, False, LOW),
-        *(pytest.param(*one, LOW, marks=repetition) for one in ((True, False), (False, True))),
-        pytest.param(True, True, LOW, marks=repetition),
+        *((False, False, BoardFilters()), (True, True, LOW)),
+        *(
+            pytest.param(*places, filters, marks=repetition)
+            for places, filters in product([(False, True), (True, False)], [BoardFilters(), LOW])
+        ),
+        pytest.param(True, True, BoardFilters(), marks=repetition),
+        pytest.param(False, False, LOW, marks=repetition),
     ],
 )
 async def test_places_agree_with_what_the_board_shows(

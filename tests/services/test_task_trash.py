@@ -31,6 +31,7 @@ from models import (
 from services import agents, approvals, boards, tasks
 from services.approvals import ApprovalCreate
 from tests.support.gateway_rows import make_gateway, make_main_agent, make_run
+from tests.support.tiers import repetition
 from tests.support.tool_calls import make_coding_session, make_tool_grant
 
 TABLES = (Task, TaskDependency, Comment, TagAssignment, Approval, ApprovalTask)
@@ -246,6 +247,7 @@ async def test_what_is_about_a_task_is_linked_with_it_again(session, world) -> N
     assert moved.task_id == other.id
 
 
+@repetition
 async def test_a_task_with_more_calls_than_a_statement_has_parameters_is_restored(
     session, world
 ) -> None:

@@ -33,6 +33,7 @@ from tests.support.approval_helpers import (
     list_event_types,
 )
 from tests.support.people_rows import make_board_access
+from tests.support.tiers import repetition
 
 ONE = PolicyVerdict(effect=PolicyEffect.ASK_ONE, rule_name="One admin", decider_role=Role.ADMIN)
 TWO = PolicyVerdict(effect=PolicyEffect.ASK_TWO, rule_name="Two admins", decider_role=Role.ADMIN)
@@ -97,8 +98,18 @@ async def list_lapses(session) -> list[dict[str, Any]]:
     return [{name: one.data[name] for name in ("answer", "lapsed_user_id")} for one in found]
 
 
-@pytest.mark.parametrize("decide", [decide_approval, decide_in_api, decide_in_bulk])
-@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize(
+    ("how", "decide"),
+    [
+        *((how, decide_approval) for how in ENDS),
+        *(("left", decide_in_api), ("reads", decide_in_bulk)),
+        *(pytest.param(how, decide_in_api, marks=repetition) for how in ENDS[1:]),
+        *(
+            pytest.param(how, decide_in_bulk, marks=repetition)
+            for how in ("left", "demoted", "deleted")
+        ),
+    ],
+)
 async def test_the_second_person_is_the_first_if_the_first_may_not_decide(
     session, world, how, decide
 ) -> None:
@@ -153,8 +164,14 @@ async def test_a_first_approval_counts_if_the_right_to_decide_is_back(session, w
     assert await list_lapses(session) == []
 
 
-@pytest.mark.parametrize("status", [APPROVED, REJECTED])
-@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        *((how, APPROVED) for how in ENDS),
+        ("left", REJECTED),
+        *(pytest.param(how, REJECTED, marks=repetition) for how in ENDS[1:]),
+    ],
+)
 async def test_a_decision_does_not_take_effect_without_the_right_to_decide(
     session, world, how, status
 ) -> None:
@@ -223,8 +240,14 @@ async def test_the_second_approval_becomes_the_first_if_that_lapses(session, wor
     assert (await finalize(session, approval)).status is APPROVED
 
 
-@pytest.mark.parametrize("both", [False, True])
-@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize(
+    ("how", "both"),
+    [
+        *((how, False) for how in ENDS),
+        ("deleted", True),
+        *(pytest.param(how, True, marks=repetition) for how in ENDS[:-1]),
+    ],
+)
 async def test_the_first_approval_waits_for_another_if_the_second_lapses(
     session, world, how, both
 ) -> None:
