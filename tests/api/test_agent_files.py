@@ -151,7 +151,9 @@ async def test_the_commands_in_a_workers_file_work(
     assert list(answers.values())[-1]["state"] == "acknowledged"
 
 
-@pytest.mark.parametrize("text", [render_agent_file, render_linked_file])
+@pytest.mark.parametrize(
+    "text", [render_agent_file, pytest.param(render_linked_file, marks=repetition)]
+)
 async def test_the_commands_in_a_leads_file_work(
     isolated_world: World, create_workspace: WorkspaceFactory, text: Any
 ) -> None:

@@ -26,6 +26,7 @@ from tests.conftest import ROOT
 from tests.support.api_fixtures import create_client
 from tests.support.app_on_transactions import build_app_on
 from tests.support.secret_key import CIPHER
+from tests.support.tiers import repetition
 
 ROLE = f"readiness_test_{os.getpid()}"
 READY = (200, {"ok": True})
@@ -149,7 +150,7 @@ async def test_a_role_that_cannot_record_events_is_not_ready(
 @pytest.mark.parametrize(
     "change",
     [
-        "alter table event_commits disable trigger record_events",
+        pytest.param("alter table event_commits disable trigger record_events", marks=repetition),
         "alter table event_commits enable replica trigger record_events",
         "drop trigger record_events on event_commits",
     ],

@@ -27,6 +27,7 @@ from tests.support.statement_counter import (
     collect_repeated_round_trips,
 )
 from tests.support.stored_world import store_world
+from tests.support.tiers import repetition
 
 FEW, MANY = 1, 200
 READS, WRITES = 3, 10  # maximum number of round trips
@@ -221,9 +222,13 @@ CASES = [
 
 @pytest.mark.parametrize(
     ("operation", "caller_index"),
-    CASES,
-    ids=[
-        f"{operation_label(operation)} {caller_kind(operation, caller_index)}"
+    [
+        pytest.param(
+            operation,
+            caller_index,
+            id=f"{operation_label(operation)} {caller_kind(operation, caller_index)}",
+            marks=repetition if caller_index else (),  # users and agents share the handler
+        )
         for operation, caller_index in CASES
     ],
 )

@@ -41,7 +41,7 @@ from tests.support.world import World
 from worker.periodic import PeriodicTasks
 
 LIMIT = 60  # rejected requests of an address in a minute
-BURST = 600 if IS_COMPLETE_RUN else 150
+BURST = 600 if IS_COMPLETE_RUN else 100
 DAY = timedelta(days=1)
 BASE_URL = "http://mission.test"
 FORGED = {"X-Hub-Signature-256": sign(b"other")}
