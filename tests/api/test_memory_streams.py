@@ -1,5 +1,6 @@
 """Memory streams: new, changed and deleted notes are sent once, to authorized subscribers."""
 
+import asyncio
 from typing import Any
 
 from sqlalchemy import delete
@@ -158,8 +159,8 @@ async def test_group_memory_is_streamed_on_each_board_of_the_group(
         await alice.delete(f"{ours}/{note['id']}")
         for stream in streams:
             assert (await stream.next_message()).data["memory"] == {"id": note["id"]}
-        for stream in (*streams, of_others, of_charlie):
-            assert await stream.is_silent()
+        every = (*streams, of_others, of_charlie)
+        assert all(await asyncio.gather(*(stream.is_silent() for stream in every)))
 
 
 async def test_a_board_without_a_group_receives_nothing_until_it_joins_one(

@@ -1,5 +1,6 @@
 """Streams: every event is sent once, in order, to authorized subscribers."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -274,8 +275,7 @@ async def test_the_comment_stream_covers_all_readable_boards(
         received = [(await alices.next_message()).data["comment"]["message"] for _ in range(2)]
         assert received == ["On Garden", "On Launch"]
         assert (await bobs.next_message()).data["comment"]["message"] == "On Launch"
-        assert await bobs.is_silent()
-        assert await charlies.is_silent()
+        assert all(await asyncio.gather(bobs.is_silent(), charlies.is_silent()))
 
 
 async def test_a_new_board_is_included_at_once(
@@ -334,5 +334,4 @@ async def test_main_agents_are_streamed_to_admins_only(
             received = (await stream.next_message()).data["agent"]
             assert (received["name"], received["status"]) == (rows[0].name, "online")
             assert received["is_gateway_main"] is True
-        for stream in (of_one_board, charlies):
-            assert await stream.is_silent()
+        assert all(await asyncio.gather(of_one_board.is_silent(), charlies.is_silent()))
