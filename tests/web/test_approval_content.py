@@ -13,6 +13,7 @@ from models import ApprovalStatus, Task
 from services.approvals.rules import MAX_JSON_LENGTH
 from tests.support.approval_pages import HTMX, approving, ask, checkbox, stored
 from tests.support.cpu_time import limit_cpu
+from tests.support.tiers import repetition
 from tests.web.test_gateway_requests import TWO, gateway
 from tests.web.test_gateway_requests import ask as ask_on_gateway
 from web.approvals import presenter
@@ -305,7 +306,10 @@ async def test_a_confidence_that_may_be_a_fraction_is_flagged(
     ],
     ids=["lines", "hidden characters", "diffs", "changes", "rows", "reason"],
 )
-@pytest.mark.parametrize("complete", [False, True], ids=["brief", "complete"])
+@pytest.mark.parametrize(
+    "complete",
+    [pytest.param(False, id="brief", marks=repetition), pytest.param(True, id="complete")],
+)
 async def test_a_hostile_payload_is_shown_in_a_second(alice, ask, payload, complete) -> None:
     assert len(json.dumps(payload)) <= MAX_JSON_LENGTH
     first = await ask("First", payload=payload)

@@ -357,7 +357,7 @@ def test_a_hook_reports_events_without_prompts_and_results(server, asking) -> No
         assert asking.call("hook", "codex", "Stop", input=input).returncode == 0
 
 
-@pytest.mark.parametrize("has_proc", [True, False])
+@pytest.mark.parametrize("has_proc", [True, pytest.param(False, marks=repetition)])
 def test_a_hook_ends_when_its_client_is_killed(server, asking, has_proc) -> None:
     server.holds = True
     program = PROGRAM

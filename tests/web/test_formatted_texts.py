@@ -64,8 +64,9 @@ async def test_above_the_limit_of_a_page_texts_are_plain(rendered_texts) -> None
     assert sum(render_markdown(text).steps for text in rendered_texts) < 1.2 * PAGE_STEPS
 
 
-async def test_loading_again_formats_more_texts() -> None:
-    texts = [build_hostile_text(number) for number in range(25)]
+async def test_loading_again_formats_more_texts(monkeypatch) -> None:
+    monkeypatch.setattr(formatted_texts, "PAGE_STEPS", PAGE_STEPS // 3)
+    texts = [build_hostile_text(number) for number in range(12)]
     counts = []
     while not counts or counts[-1]:
         formatted = await format_texts(texts)

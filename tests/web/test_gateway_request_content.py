@@ -19,6 +19,7 @@ from services.gateways.requests.parser import (
 from tests.conftest import rolled_back_changes
 from tests.support.cpu_time import limit_cpu
 from tests.support.gateway_recordings import VERSIONS, Json, iterate_changes, load_recording
+from tests.support.tiers import IS_COMPLETE_RUN, repetition
 from tests.support.world import World
 from tests.web.test_gateway_requests import gateway, stored
 
@@ -92,6 +93,8 @@ async def test_every_field_of_recorded_requests_changes_the_page(
                 if change != "approvalKind removed":
                     changes.setdefault(change, (row, changed))
     assert len(changes) > 100
+    if not IS_COMPLETE_RUN:  # fields that are unknown here are shown in the tests below
+        changes = {change: rows for change, rows in changes.items() if change.endswith("changed")}
     originals: dict[str, str] = {}
     for change, (row, changed) in changes.items():
         key = str(row)
@@ -222,7 +225,10 @@ HOSTILE: dict[str, Json] = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=repetition if one == "long value" else ()) for one in HOSTILE],
+)
 async def test_long_content_has_to_be_opened_before_it_is_allowed(
     name: str, alice, store: Store, transaction: TransactionFactory
 ) -> None:

@@ -15,6 +15,7 @@ from tests.support.approval_helpers import store_long_requests
 from tests.support.approval_pages import HTMX, ask, checkbox
 from tests.support.loop_holds import calibrate, measure_holds
 from tests.support.shown_forms import form_of
+from tests.support.tiers import repetition
 from tests.support.world import World
 
 __all__ = ["ask"]
@@ -37,7 +38,7 @@ async def long_approval(transaction: TransactionFactory, world: World) -> Approv
     return approval
 
 
-@pytest.mark.parametrize("path", ["/approvals/{}", "/approvals"])
+@pytest.mark.parametrize("path", [pytest.param("/approvals/{}", marks=repetition), "/approvals"])
 async def test_a_page_with_the_beginnings_of_long_contents_is_cheap(
     alice, ask: Any, transaction, long_approval, path
 ) -> None:
@@ -53,7 +54,7 @@ async def test_a_page_with_the_beginnings_of_long_contents_is_cheap(
 
 async def test_the_complete_content_is_sent_in_slices(alice, ask, transaction, world) -> None:
     text = "\u200b\u2060" * 50_000
-    tasks = [world.make_task(f"Task {number}", description=text) for number in range(100)]
+    tasks = [world.make_task(f"Task {number}", description=text) for number in range(40)]
     approval, *links = world.make_approval(*tasks)
     async with transaction() as session:
         session.add_all([*tasks, approval, *links])
