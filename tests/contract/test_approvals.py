@@ -262,7 +262,7 @@ async def test_many_long_approvals_do_not_hold_the_event_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with transaction() as session:
-        found = await store_long_requests(session, world, 100)
+        found = await store_long_requests(session, world, 60)
     monkeypatch.setattr(encoded_responses, "check_response", lambda *_: None)  # it takes longer
     await alice.get(f"{ALL_APPROVALS}?limit=1")
     with measure_holds() as holds:

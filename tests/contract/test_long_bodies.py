@@ -82,4 +82,6 @@ async def test_a_request_about_long_tasks_does_not_hold_the_event_loop(
             )
         assert len(answer.json()["task_ids"]) == 100
         longest.append(holds.longest)
+        if holds.longest < calibrate():
+            break
     assert min(longest) < calibrate()
