@@ -33,29 +33,24 @@ async def approve(page: Page) -> None:
 
 
 async def test_a_key_moves_a_card_to_done_after_one_confirmation(site: LiveSite) -> None:
+    """A confirmation that is cancelled leaves the card."""
     board, [task] = create(site, "By key", "Ship it")
     async with site.open_page(f"/boards/{board['id']}") as page:
         card = page.locator(f"#task-{task['id']}")
         await card.get_by_role("link", name="Ship it").focus()
         await page.keyboard.press("Shift+ArrowRight")
         await expect(dialog(page)).to_contain_text("All of it.")
+        await dialog(page).get_by_role("button", name="Cancel").click()
+        await expect(dialog(page)).to_be_hidden()
+        await expect(page.locator("#column-review").locator(card)).to_be_visible()
+        await expect(card).not_to_contain_text("Needs an approval before Done")
         assert site.list_tasks(board)["Ship it"]["status"] == "review"
+
+        await card.get_by_role("link", name="Ship it").focus()
+        await page.keyboard.press("Shift+ArrowRight")
         await approve(page)
         await expect(page.locator("#toasts")).to_contain_text("Approved and moved to Done")
     assert site.list_tasks(board)["Ship it"]["status"] == "done"
-
-
-async def test_a_cancelled_confirmation_leaves_the_card(site: LiveSite) -> None:
-    board, [task] = create(site, "Cancelled", "Ship it")
-    async with site.open_page(f"/boards/{board['id']}") as page:
-        await page.locator(f"#task-{task['id']}").get_by_role("link", name="Ship it").focus()
-        await page.keyboard.press("Shift+ArrowRight")
-        await dialog(page).get_by_role("button", name="Cancel").click()
-        await expect(dialog(page)).to_be_hidden()
-        card = page.locator(f"#column-review #task-{task['id']}")
-        await expect(card).to_be_visible()
-        await expect(card).not_to_contain_text("Needs an approval before Done")
-    assert site.list_tasks(board)["Ship it"]["status"] == "review"
 
 
 @pytest.mark.parametrize("in_drawer", [True, pytest.param(False, marks=repetition)])
@@ -73,7 +68,9 @@ async def test_the_status_of_a_task_asks_once_too(site: LiveSite, in_drawer: boo
     assert site.list_tasks(board)["Ship it"]["status"] == "done"
 
 
+@repetition
 async def test_a_selection_is_confirmed_together(site: LiveSite) -> None:
+    """See test_a_selection_of_tasks_is_confirmed_at_once in tests/web."""
     board, made = create(site, "Selected", "First", "Second")
     async with site.open_page(f"/boards/{board['id']}?view=list") as page:
         for task in made:

@@ -8,6 +8,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.test_approvals import ApprovalScenario, expect_toast
 from tests.support.live_site import APPROVE, LiveSite, headline
+from tests.support.tiers import repetition
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 PENDING = "pending"
@@ -72,35 +73,23 @@ async def test_holding_the_key_decides_only_the_first_approval(site: LiveSite) -
         assert await page.locator("#needs-count").inner_text() == "3"
 
 
-async def test_presses_without_a_pause_decide_only_the_first_approval(site: LiveSite) -> None:
+async def test_a_press_decides_an_approval_only_after_a_pause(site: LiveSite) -> None:
     """Some remote desktops send a held key as separate presses."""
     scenario = ApprovalScenario(site, "Separate presses", "One?", "Two?", "Three?")
     async with stopped_page(site, scenario.list) as stopped:
         await stopped.shows("One?", ready=False)
+        await stopped.press("a")
+        await stopped.expect_ignored()
         await stopped.pass_time(500)
         await stopped.shows("One?", ready=True)
         await stopped.press("a")
         await stopped.shows("Two?", ready=False)
+        await stopped.pass_time(350)
         for _ in range(15):  # longer than the half second
             await stopped.pass_time(50)
             await stopped.press("a")
         await stopped.expect_ignored()
         await stopped.shows("Two?", ready=False)
-        await expect_one_toast(stopped.page, f"Approved. {headline('One?')}")
-
-
-async def test_two_presses_in_350_milliseconds_decide_one_approval(site: LiveSite) -> None:
-    scenario = ApprovalScenario(site, "Two presses", "One?", "Two?")
-    async with stopped_page(site, scenario.list) as stopped:
-        await stopped.shows("One?", ready=False)
-        await stopped.press("a")
-        await stopped.expect_ignored()
-        await stopped.pass_time(500)
-        await stopped.press("a")
-        await stopped.shows("Two?", ready=False)
-        await stopped.pass_time(350)
-        await stopped.press("a")
-        await stopped.expect_ignored()
         await expect_one_toast(stopped.page, f"Approved. {headline('One?')}")
         await stopped.pass_time(500)
         await stopped.press("a")
@@ -176,7 +165,9 @@ async def test_a_toast_replaces_older_ones_about_the_same_request(site: LiveSite
         assert scenario.statuses() == [PENDING] * 2
 
 
+@repetition
 async def test_a_series_can_end_with_a_bulk_decision(site: LiveSite) -> None:
+    """A test of this name in tests/web/test_approval_decisions.py states it."""
     scenario = ApprovalScenario(site, "Series and bulk", "One?", "Two?", "Three?")
     async with site.open_page(scenario.list) as page:
         await page.locator("#detail").get_by_role("button", name=APPROVE).click()
@@ -206,7 +197,9 @@ async def test_an_item_is_decided_only_after_its_tab_was_shown(site: LiveSite) -
         await expect_one_toast(stopped.page, f"Approved. {headline('One?')}")
 
 
+@repetition
 async def test_two_approvals_of_a_task_page_are_not_decided_by_two_presses(site: LiveSite) -> None:
+    """The half second of the page of a task is in the test of changed content."""
     scenario = ApprovalScenario(site, "On one task", "Print it?")
     task = scenario.tasks[0]
     async with stopped_page(site, f"/boards/{scenario.board['id']}/tasks/{task['id']}") as stopped:

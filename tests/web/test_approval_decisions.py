@@ -376,3 +376,27 @@ async def test_an_approval_that_cannot_be_decided_shows_the_reason(
     assert "1 of 3 approved" in partly.text
     assert (await stored(transaction, second)).decided_status is ApprovalStatus.APPROVED
     assert (await stored(transaction, first)).decided_status is ApprovalStatus.REJECTED
+
+
+async def test_a_series_can_end_with_a_bulk_decision(alice, ask, transaction) -> None:
+    first, second, third = await ask("First"), await ask("Second"), await ask("Third")
+    answered = await alice.post(
+        f"/approvals/{first.id}/answers", data=approving(first), headers=HTMX
+    )
+    assert f'name="series" value="{first.id}" data-series' in answered.text
+    bulk = re.findall(r'<form id="bulk"[^>]*>', (await alice.get("/approvals")).text)
+    assert ['hx-include="#toasts [data-series]"' in form for form in bulk] == [True]
+
+    sent = {"shown": [checkbox(second), checkbox(third)], "status": "approved"}
+    ended = await alice.post(
+        "/approvals/answers", data=sent | {"series": str(first.id)}, headers=HTMX
+    )
+
+    assert "3 approved" in ended.text
+    [series] = re.findall(r'name="series" value="([^"]*)"', ended.text)
+    undone = await alice.post(
+        "/approvals/undoings", data={"series": series}, headers={"HX-Request": "true"}
+    )
+    assert "3 undone" in undone.text
+    for one in (first, second, third):
+        assert (await stored(transaction, one)).decided_status is None
