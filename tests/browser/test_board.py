@@ -8,6 +8,7 @@ from playwright.async_api import Locator, Page, Route, ViewportSize, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, overflows_horizontally
+from tests.support.tiers import repetition
 
 POCKET: dict[str, Any] = {"viewport": PHONE, "has_touch": True}
 
@@ -103,9 +104,17 @@ async def test_a_blocked_card_cannot_be_dragged(site: LiveSite) -> None:
 async def test_a_card_moves_by_keyboard(site: LiveSite) -> None:
     board = site.create_board("Keys")
     task = site.create_task(board, "Paint the door")
+    site.create_task(board, "Above it")
     async with site.open_page(f"/boards/{board['id']}?done=1") as page:
         link = card_of(page, task).get_by_role("link", name="Paint the door")
+        titles = column(page, "inbox").locator("h3 a")
         await link.focus()
+        await page.keyboard.press("Shift+ArrowUp")
+        await expect(titles).to_have_text(["Paint the door", "Above it"])
+        await expect(link).to_be_focused()
+        await page.keyboard.press("Shift+ArrowDown")
+        await expect(titles).to_have_text(["Above it", "Paint the door"])
+        await expect(link).to_be_focused()
 
         await page.keyboard.press("Shift+ArrowLeft")  # the inbox is the first column
         for status in ("in_progress", "review", "done"):
@@ -247,7 +256,9 @@ async def test_a_task_is_created_in_a_dialog(site: LiveSite) -> None:
     assert made["Hang the sign"]["description"] == "With **four** screws."
 
 
+@repetition
 async def test_filters_are_in_the_address_and_survive_a_reload(site: LiveSite) -> None:
+    """See tests/web/test_board_page.py and test_board_cards.py, which types a filter."""
     board = site.create_board("Filters")
     door, sign = site.create_task(board, "Paint the door"), site.create_task(board, "Hang the sign")
     first = site.create_task(board, "Wait for the door", depends_on_task_ids=[door["id"]])
@@ -276,7 +287,9 @@ async def test_filters_are_in_the_address_and_survive_a_reload(site: LiveSite) -
         await expect(page).to_have_url(re.compile(f"/boards/{board['id']}$"))
 
 
+@repetition
 async def test_the_done_column_expands_and_collapses(site: LiveSite) -> None:
+    """See tests/web/test_board_page.py; test_board_columns.py collapses the column."""
     board = site.create_board("Folding")
     task = site.create_task(board, "Paint the door")
     site.update_task(board, task, status="done")
@@ -293,7 +306,9 @@ async def test_the_done_column_expands_and_collapses(site: LiveSite) -> None:
         await is_in(page, task, "done")
 
 
+@repetition
 async def test_the_list_shows_the_same_tasks_sorted(site: LiveSite) -> None:
+    """See tests/web/test_board_page.py; test_boards.py sorts a list in place."""
     board = site.create_board("Listed")
     for title, priority in (("Apple", "low"), ("Cherry", "high"), ("Banana", "medium")):
         site.create_task(board, title, priority=priority)
@@ -389,6 +404,10 @@ async def test_the_board_makes_room_before_the_task_has_arrived(site: LiveSite) 
         await expect(drawer.get_by_role("heading", name="Paint the door")).to_be_visible()
         await expect(drawer).not_to_have_attribute("aria-busy", "true")
         assert await columns.bounding_box() == room
+        beside = await drawer.bounding_box()
+        assert beside
+        assert room["x"] + room["width"] <= beside["x"] + 1
+        assert not await overflows_horizontally(page)
         await page.keyboard.press("Escape")
         await expect(drawer).to_be_hidden()
 
@@ -429,17 +448,3 @@ async def test_a_task_that_does_not_arrive_leaves_the_focus_to_the_reader(site: 
         may_fail.set()
         await expect(drawer).to_be_hidden()
         await expect(field).to_be_focused()
-
-
-async def test_the_drawer_of_a_task_makes_room_beside_the_board(site: LiveSite) -> None:
-    board = site.create_board("Wide screen")
-    task = site.create_task(board, "Paint the door")
-    async with site.open_page(f"/boards/{board['id']}") as page:
-        await card_of(page, task).get_by_role("link", name="Paint the door").click()
-        drawer, columns = page.locator("#drawer"), page.locator("#board-view")
-        await expect(drawer.get_by_role("heading", name="Paint the door")).to_be_visible()
-        beside, room = await drawer.bounding_box(), await columns.bounding_box()
-        assert beside
-        assert room
-        assert room["x"] + room["width"] <= beside["x"] + 1
-        assert not await overflows_horizontally(page)

@@ -4,9 +4,12 @@ from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import list_axe_violations
+from tests.support.tiers import repetition
 
 
+@repetition
 async def test_the_feed_is_shown_beside_its_board(site: LiveSite) -> None:
+    """See tests/web/test_board_feed.py; test_activity.py and test_board.py use the feed."""
     board = site.create_board("Watched")
     task = site.create_task(board, "Paint")
     path = f"/boards/{board['id']}"

@@ -5,9 +5,12 @@ from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import choose
+from tests.support.tiers import repetition
 
 
+@repetition
 async def test_a_webhook_is_created_and_its_payloads_appear_live(site: LiveSite, board) -> None:
+    """See test_board_webhooks.py and test_board_webhook_payloads.py in tests/web."""
     site.create_agent(board, "Wren")
     async with site.open_page(f"/boards/{board['id']}") as page:
         await page.locator("#board-pages > summary").click()

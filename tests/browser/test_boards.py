@@ -6,6 +6,7 @@ import re
 from playwright.async_api import Response, Route, expect
 
 from tests.support.live_site import LiveSite
+from tests.support.tiers import repetition
 
 
 async def test_boards_are_filtered_and_sorted(site: LiveSite) -> None:
@@ -33,7 +34,9 @@ async def test_boards_are_filtered_and_sorted(site: LiveSite) -> None:
         await expect(page.get_by_label("Search boards")).to_have_value("")
 
 
+@repetition
 async def test_a_rule_of_a_board_is_saved_when_it_is_switched(site: LiveSite) -> None:
+    """See the next test, and tests/web/test_boards.py for each rule."""
     board = site.create_board("Slipway")
     async with site.open_page(f"/boards/{board['id']}/settings") as page:
         rules = page.locator("#rules input[role=switch]")

@@ -7,6 +7,7 @@ from playwright.async_api import Route, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+from tests.support.tiers import repetition
 
 TITLE = "Paint the very long wall behind the harbour"
 
@@ -63,7 +64,9 @@ async def test_keys_that_are_pressed_while_a_month_is_loaded_count(site: LiveSit
         await expect(page.get_by_role("heading", name="February 2092")).to_be_visible()
 
 
+@repetition
 async def test_the_calendar_is_a_list_of_days_on_a_phone(site: LiveSite) -> None:
+    """See tests/web/test_calendar.py; tests/browser/pages checks its layout."""
     board = site.create_board("Dated phone")
     site.create_task(board, TITLE, due_at="2091-11-12T12:00:00Z")
     site.create_task(board, f"{TITLE} again")
