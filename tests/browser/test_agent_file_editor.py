@@ -8,9 +8,12 @@ from playwright.async_api import expect
 from tests.support.fake_agents_gateway import run_fake_agents_gateway
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import list_axe_violations, overflows_horizontally
+from tests.support.tiers import repetition
 
 
+@repetition
 async def test_a_person_and_the_agent_edit_the_same_file(site: LiveSite) -> None:
+    """Each step is stated in tests/web/test_agent_file_edits.py."""
     async with run_fake_agents_gateway() as fake:
         gateway = await asyncio.to_thread(site.create_gateway, "Berth", fake.url, fake.token)
         board = site.create_board("Berths", gateway_id=gateway["id"])

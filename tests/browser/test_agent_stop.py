@@ -11,7 +11,7 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
-from tests.support.tiers import select_options
+from tests.support.tiers import repetition, select_options
 
 FIRST_ANSWERS = 15  # of each agent, before the page is opened
 MAX_ANSWERS = 100  # of two agents; they are held long before
@@ -55,7 +55,9 @@ async def test_stopping_all_agents_needs_a_confirmation_and_updates_all_pages(
             await expect(one.locator("#rail form[action='/stops']")).to_have_count(1)
 
 
+@repetition
 async def test_two_agents_in_a_loop_are_held_and_released(site: LiveSite) -> None:
+    """See tests/services/test_circuit_breakers.py and tests/web/test_agent_stop.py."""
     board = site.create_board("Loop", max_agents=3)
     one, two = (site.create_agent(board, name) for name in ("Ping", "Pong"))
     path = f"/boards/{board['id']}"

@@ -63,6 +63,19 @@ async def test_an_agent_is_created_found_changed_and_deleted(site: LiveSite) -> 
     assert site.owner.call("GET", f"/agents?board_id={second['id']}")["items"] == []
 
 
+async def test_a_new_agent_is_shown_as_connected_at_once(site: LiveSite) -> None:
+    site.create_board("Seedbed")
+    async with site.open_page("/agents/new?client=program") as page:
+        await page.get_by_label("Name", exact=True).fill("Seedling")
+        await choose(page.locator("#field-board_id"), "Seedbed")
+        await page.get_by_role("button", name="Add agent").click()
+        token = await page.locator(".copy code").first.inner_text()
+        await expect(page.locator("#live[data-state=live]")).to_be_attached()
+        with ApiClient(site.installation.url, token) as agent:
+            await asyncio.to_thread(agent.call, "POST", "/agent/heartbeat")
+        await expect(page.get_by_text("Seedling is connected.")).to_be_visible()
+
+
 async def test_the_forms_show_what_they_change_on_a_gateway(site: LiveSite) -> None:
     """The gateway is away, and is not needed."""
     gateway = await asyncio.to_thread(site.create_gateway, "Slip", "ws://127.0.0.1:9")

@@ -6,6 +6,7 @@ from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, choose, list_axe_violations, overflows_horizontally
+from tests.support.tiers import repetition
 
 LIST_OF_FIELDS = re.compile(r"/fields(\?|$)")
 
@@ -27,12 +28,19 @@ async def test_a_tag_is_created_with_a_generated_slug(site: LiveSite) -> None:
         await expect(page.locator("#tags [data-item]")).to_have_count(1)
 
 
+async def test_the_form_of_a_field_shows_the_key_of_its_name(site: LiveSite) -> None:
+    async with site.open_page("/fields/new") as page:
+        await page.get_by_label("Name", exact=True).fill("Größe 1")
+        await expect(page.locator("#field-field_key")).to_have_attribute("placeholder", "grosse_1")
+
+
+@repetition
 async def test_a_field_is_required_set_and_filtered(site: LiveSite) -> None:
+    """See test_custom_fields, test_task_fields and test_field_filters in tests/web."""
     board = site.create_board("Fielded")
     task = site.create_task(board, "Weigh anchor")
     async with site.open_page("/fields/new") as page:
         await page.get_by_label("Name", exact=True).fill("weight")
-        await expect(page.locator("#field-field_key")).to_have_attribute("placeholder", "weight")
         await page.get_by_label("Type", exact=True).select_option("Whole number")
         await page.get_by_label("Required").check()
         await choose(page.locator("#boards"), "Fielded")

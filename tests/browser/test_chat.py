@@ -13,7 +13,7 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
-from tests.support.tiers import select_options
+from tests.support.tiers import repetition, select_options
 
 
 @in_sizes(WIDE, PHONE)
@@ -111,8 +111,10 @@ async def test_a_message_highlights_the_chat_link_of_the_board(site: LiveSite) -
         await expect(page.get_by_role("link", name="Chat", exact=True)).to_be_visible()
 
 
+@repetition
 @in_sizes(WIDE, PHONE)
 async def test_a_mention_of_a_missing_lead_shows_a_notice(site: LiveSite, size) -> None:
+    """A test of this name in tests/web/test_chat.py states it."""
     board = site.create_board("Quay")
     task = site.create_task(board, "Load the ship")
     board_path = f"/boards/{board['id']}"

@@ -14,6 +14,7 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
+from tests.support.tiers import repetition
 
 MESSAGES = 60  # more than a page has
 
@@ -42,10 +43,12 @@ async def expect_marked(page: Page, address: str) -> None:
     assert background not in ("rgba(0, 0, 0, 0)", "transparent")
 
 
+@repetition
 @in_sizes(WIDE, PHONE)
 async def test_a_link_to_an_old_message_shows_and_marks_it(
     site: LiveSite, board: dict[str, Any], first_message: str, size
 ) -> None:
+    """See tests/web/test_note_pages.py; test_activity.py shows an entry by its link."""
     async with site.open_page(f"/boards/{board['id']}/chat", viewport=size) as page:
         await expect(page.get_by_text("Message 0.")).to_have_count(0)
         await page.goto(first_message)
@@ -60,7 +63,9 @@ async def test_a_link_to_an_old_message_shows_and_marks_it(
         await expect(page.get_by_text(f"Message {MESSAGES - 1}.")).to_be_visible()
 
 
+@repetition
 async def test_a_comment_keeps_the_filter(site: LiveSite, board: dict[str, Any]) -> None:
+    """See test_a_new_comment_keeps_the_filter in tests/web."""
     task = site.create_task(board, "Paint the door")
     address = f"/boards/{board['id']}/tasks/{task['id']}"
     async with site.open_page(address) as page:

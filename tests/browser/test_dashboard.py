@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import choose
+from tests.support.tiers import repetition
 
 WORK = "#dashboard-work"
 
@@ -50,7 +51,9 @@ async def test_the_dashboard_changes_without_moving(site: LiveSite) -> None:
         await expect(news).to_have_count(0)
 
 
+@repetition
 async def test_the_dashboard_is_used_with_keys_and_links(site: LiveSite) -> None:
+    """See tests/web/test_dashboard.py; test_assignees.py uses such keys."""
     board = site.create_board("Keys of the harbour")
     async with site.open_page("/boards") as page:
         await page.locator("body").press("g")

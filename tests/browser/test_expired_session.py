@@ -12,6 +12,7 @@ from models import BoardAccess
 from tests.browser.test_shared_connection import open_tab
 from tests.support.live_site import OWNER, LiveSite
 from tests.support.page_checks import cut_connection
+from tests.support.tiers import repetition
 
 
 async def sign_in(page: Page) -> None:
@@ -62,7 +63,9 @@ async def test_a_form_is_filled_in_after_signing_in(site: LiveSite) -> None:
     assert [board["name"] for board in boards].count(name) == 1
 
 
+@repetition
 async def test_a_form_with_scripts_but_without_htmx_is_filled_in(site: LiveSite) -> None:
+    """See the form with htmx above, and tests/web/test_kept_forms.py."""
     async with open_without_events(site, "/settings") as page:
         field = page.locator("form[action='/settings/tokens'] input[name=name]")
         await field.evaluate(

@@ -14,7 +14,7 @@ from tests.support.page_checks import (
     new_context,
     overflows_horizontally,
 )
-from tests.support.tiers import select_options
+from tests.support.tiers import repetition, select_options
 
 OWNER = {"name": "Olga Ruiz", "email": "olga@example.com", "password": "correct horse battery"}
 RULE = "require_review_before_done"
@@ -63,9 +63,11 @@ async def first_steps(page: Page, installation: Installation) -> tuple[str, str]
     return board[1], token[0]
 
 
+@repetition
 async def test_the_first_steps_from_installation_to_a_decision(
     browser: Browser, installation: Installation, tab: Page
 ) -> None:
+    """See tests/web/test_without_scripts.py, and the tests of each step."""
     board_id, token = await first_steps(tab, installation)
     with ApiClient(installation.url, token) as agent:
         await _hour(browser, installation, tab, agent, board_id)

@@ -11,15 +11,17 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
-from tests.support.tiers import select_options
+from tests.support.tiers import repetition, select_options
 
 MESSAGES = 14  # of which a page renders eleven
 
 
+@repetition
 @in_sizes(WIDE, PHONE)
 async def test_plain_texts_are_formatted_when_the_page_is_loaded_again(
     site: LiveSite, size
 ) -> None:
+    """See tests/web/test_formatted_texts.py."""
     board = site.create_board("Quay")
     agent = site.create_agent(board)
     path = f"/agent/boards/{board['id']}/memory"
