@@ -6,23 +6,24 @@ import pytest
 from playwright.async_api import Page
 
 from tests.support.full_site import FullSite
-from tests.support.page_addresses import OTHER_PAGES, PAGES
-from tests.support.page_checks import OVERFLOWS, PHONE
+from tests.support.page_addresses import OTHER_PAGES, PAGES, REPEATED
+from tests.support.page_checks import OVERFLOWS, PHONE, list_small_targets
 from tests.support.tiers import repetition
 from web.ui.locale_middleware import LANGUAGE_COOKIE
 from web.ui.translation import PSEUDO
 
 UNTRANSLATED = {"/docs"}  # the reference of the API is in English
 IS_WITHOUT_SCRIPTS = "wait=1"  # in the addresses to which only pages without scripts lead
+SIMILAR = {one for one in REPEATED if IS_WITHOUT_SCRIPTS not in one}
 ADDRESSES = [
     *(
-        pytest.param(one, marks=() if not number or IS_WITHOUT_SCRIPTS in one else repetition)
+        pytest.param(one, marks=repetition if number and one in SIMILAR else ())
         for addresses in PAGES.values()
         for number, one in enumerate(addresses)
     ),
     *OTHER_PAGES,
 ]
-"""All addresses; of those of a page, the first is opened in every run."""
+"""All addresses; every run opens the first of each page, and those that show other parts of it."""
 
 DESCRIBE = f"""() => {{
     const count = (selector) => [...document.querySelectorAll(selector)]
@@ -51,3 +52,4 @@ async def test_a_page_fits_and_is_complete_without_scripts(
     assert response.status == (404 if "no-such" in address else 200)
     language = "en" if address in UNTRANSLATED else PSEUDO
     assert await phone.evaluate(DESCRIBE) == [1, 0, language, False]
+    assert await list_small_targets(phone) == []
