@@ -3,6 +3,7 @@
 These are the rules of axe that need no browser; tests/browser/pages checks the others.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
@@ -107,3 +108,11 @@ async def test_every_page_has_names_and_references_for_screen_readers(
         if response.headers.get("Content-Type", "").startswith("text/html"):
             found[address] = [*list_faults(response.text)]
     assert not {address: faults for address, faults in found.items() if faults}
+
+
+@pytest.mark.parametrize("path", ["/boards", "/tags", "/groups"])
+async def test_a_rejected_form_refers_to_its_errors(alice: httpx2.AsyncClient, path: str) -> None:
+    page = await alice.post(path, data={"name": ""})
+    assert page.status_code == 422
+    assert re.search(r'aria-describedby="[^"]*-error', page.text)
+    assert [*list_faults(page.text)] == []
