@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Mount, Route
 
+from tests.support.tiers import IS_COMPLETE_RUN
 from web.pages import pages
 
 NO_PAGES = {"/audit/export", "/design", "/events", "/sign-in/oidc", "/sign-in/oidc/callback"}
@@ -32,6 +33,7 @@ QUERIES = {
 }
 """Other views of a page."""
 PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
 
 def list_routes(route: BaseRoute = pages) -> Iterator[Route]:
@@ -64,3 +66,9 @@ def list_page_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
             found += [address] if path not in NEED_A_QUERY else []
             found += [f"{address}{query}" for query in QUERIES.get(path, ())]
     return found
+
+
+def choose_page_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return all addresses with `--all`, otherwise one for each view, whatever object it shows."""
+    found = list_page_addresses(ids)
+    return found if IS_COMPLETE_RUN else [*{ID.sub("id", one): one for one in found}.values()]

@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 
 from core.db.engine import TransactionFactory
 from tests.conftest import rolled_back_changes
-from tests.support.page_routes import list_page_addresses
+from tests.support.page_routes import ID, choose_page_addresses, list_page_addresses
 from tests.support.tiers import IS_COMPLETE_RUN
 
 LARGE = "9" * 4_500  # more digits than int() converts
@@ -20,7 +20,6 @@ EXTREME_NUMBERS = ("-1", str(2**63), LARGE, "\u0661")
 NUMBERS = (*EXTREME_NUMBERS, str(2**31 - 1), "9" * 17, "1e400")
 MIDDLEWARE_NAMES = {"kept", "lang"}  # read in the same way before each page
 NAMES_AT_ONCE = 12  # so that an address with the large number is accepted by the client
-ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
 FORM = re.compile(r"<form\b([^>]*)>(.*?)</form>", re.DOTALL)
 INPUT = re.compile(r"<(?:input|button)\b[^>]*>")
@@ -71,12 +70,12 @@ async def test_no_number_in_an_address_is_an_internal_error(
             chosen = names[start : start + NAMES_AT_ONCE]
             is_known = known.issuperset(chosen) and not IS_COMPLETE_RUN
             known.update(chosen)
-            for number in EXTREME_NUMBERS[len(path) % 2 :: 2] if is_known else NUMBERS:
+            for number in EXTREME_NUMBERS[len(path) % 4 :: 4] if is_known else NUMBERS:
                 query = urlencode(dict.fromkeys(chosen, number))
                 response = await alice.get(f"{path}?{query}")
                 assert response.status_code < 500, (path, query[:200])
                 tried += 1
-    assert tried > 200
+    assert tried > (200 if IS_COMPLETE_RUN else 100)
 
 
 async def test_no_number_in_a_form_is_an_internal_error(
@@ -85,7 +84,7 @@ async def test_no_number_in_a_form_is_an_internal_error(
     transaction: TransactionFactory,
 ) -> None:
     known: set[tuple[str, str]] = set()
-    for address in list_page_addresses(page_ids):
+    for address in choose_page_addresses(page_ids):
         page = (await alice.get(address)).text
         for action, values, name in list_number_forms(page):
             if (place := (ID.sub("id", action), name)) in known:

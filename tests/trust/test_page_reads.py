@@ -11,8 +11,9 @@ import pytest
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from tests.support.app_on_transactions import build_app_on
-from tests.support.page_routes import list_page_addresses
+from tests.support.page_routes import choose_page_addresses
 from tests.support.people_rows import cookie_secret
+from tests.support.tiers import repetition
 from tests.support.world import World
 from web.auth.viewer import SESSION_COOKIE
 
@@ -41,13 +42,19 @@ async def transactionless(
         yield client
 
 
-@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["page", "part"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({}, id="page"),
+        pytest.param({"HX-Request": "true"}, id="part", marks=repetition),
+    ],
+)
 async def test_pages_that_only_read_open_no_transaction(
     page_ids: Mapping[str, Sequence[Any]],
     transactionless: httpx2.AsyncClient,
     headers: dict[str, str],
 ) -> None:
-    addresses = list_page_addresses(page_ids)
+    addresses = choose_page_addresses(page_ids)
     reading = [one for one in addresses if not WRITES.fullmatch(urlsplit(one).path)]
     assert len(reading) > len(addresses) / 2
     for address in reading:
