@@ -17,16 +17,20 @@ from tests.support import text_columns
 from tests.support.fake_agents_gateway import FakeAgentsGateway
 from tests.support.marked_texts import MARK
 from tests.support.page_routes import build_address, list_page_addresses
+from tests.support.tiers import IS_COMPLETE_RUN
 from tests.web.conftest import SESSION_KEY
 
 CORPUS = [json.loads(line) for line in Path(__file__).with_name("xss.txt").read_text().splitlines()]
-GROUP_SIZE = 50
-GROUPS = [
-    "\n\n".join(CORPUS[start : start + GROUP_SIZE]) for start in range(0, len(CORPUS), GROUP_SIZE)
-]
-"""The texts in groups: a page is safe with many texts in a field if it is safe with each."""
+GROUPS = ["\n\n".join(CORPUS[start::2]) for start in range(2)]
+"""The texts in groups: a page is safe with many texts in a field if it is safe with each.
+
+Each group has tags, ends of attributes and Markdown.
+"""
 ADDRESSES = [text for text in CORPUS if re.match(r"\W*[a-z\s]+script:|data:|//", text, re.I)]
 """Texts that are dangerous at the beginning of an address, so they are not put into groups."""
+STORED_GROUPS = GROUPS if IS_COMPLETE_RUN else GROUPS[:1]
+STORED_ADDRESSES = ADDRESSES if IS_COMPLETE_RUN else ["javascript:alert(1)", "//evil.example/x"]
+SENT_AGAIN = [CORPUS[1], GROUPS[0], *([CORPUS[17], GROUPS[1]] if IS_COMPLETE_RUN else [])]
 UNMARKED = """
 activity_events.type agent_file_versions.author agent_file_versions.digest
 agent_file_versions.name agent_messages.key agent_messages.state agent_messages.delivery_events
@@ -213,7 +217,8 @@ async def test_no_stored_text_becomes_markup_on_any_page(
     assert len(marked) > MIN_PAGES
     with_links = [address for address in marked if BEGIN_OF_ADDRESS.search(harmless[address])]
     assert with_links
-    rounds = [(text, marked) for text in GROUPS] + [(text, with_links) for text in ADDRESSES]
+    rounds = [(text, marked) for text in STORED_GROUPS]
+    rounds += [(text, with_links) for text in STORED_ADDRESSES]
     for text, addresses in rounds:
         answer_with(fake_gateway, text)
         async with transaction() as session:
@@ -242,9 +247,9 @@ async def test_no_parameter_of_an_address_becomes_markup(
     harmless = await read_pages(alice, addresses)
     known = GENERATED.union(*(read_markup(body).markup for body in harmless.values()))
     values = dict.fromkeys(PARAMETERS, "\n".join(CORPUS[:20]))
-    for address in addresses:
-        page = await alice.get(address.partition("?")[0], params=values)
-        check_page(address, page.text, known, "")
+    for path in {address.partition("?")[0] for address in addresses}:
+        page = await alice.get(path, params=values)
+        check_page(path, page.text, known, "")
 
 
 async def test_no_value_of_a_form_becomes_markup_when_it_is_shown_again(
@@ -256,7 +261,7 @@ async def test_no_value_of_a_form_becomes_markup_when_it_is_shown_again(
     for path, fields in FORMS.items():
         address = build_address(path, {name: values[0] for name, values in page_ids.items()})
         with subtests.test(path):
-            for text in (CORPUS[1], CORPUS[17], GROUPS[0], GROUPS[1]):
+            for text in SENT_AGAIN:
                 async with rolled_back_changes(transaction):
                     page = await alice.post(address, data=dict.fromkeys(fields, text))
                 reader = read_markup(page.text)
