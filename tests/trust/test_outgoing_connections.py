@@ -5,6 +5,7 @@ Connections to the database and to the receiver of traces go where the operator 
 
 import ast
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,14 @@ OWN_SERVER = {
 NAMED_BY_OPERATOR = {"core/open_telemetry.py": "sends traces where the environment says"}
 
 
+MAY_CONNECT = re.compile(
+    rf"^ *(?:from|import) (?:{'|'.join({one.split('.')[0] for one in NETWORK_MODULES})})\b"
+    rf"|{'|'.join(NETWORK_CALLS)}",
+    re.MULTILINE,
+)
+"""Matches texts of modules that are worth a closer look, which takes longer."""
+
+
 def list_network_uses(file: Path) -> Iterator[str]:
     """Yield what a module imports or calls to connect to another host."""
     for node in ast.walk(tree_of(file)):
@@ -75,7 +84,8 @@ def list_network_uses(file: Path) -> Iterator[str]:
 
 
 def test_no_other_module_connects_to_another_host() -> None:
-    found = {relative(file) for file in FILES if any(list_network_uses(file))}
+    chosen = [file for file in FILES if MAY_CONNECT.search(file.read_text())]
+    found = {relative(file) for file in chosen if any(list_network_uses(file))}
     assert found == {*GUARDED, *OWN_SERVER, *NAMED_BY_OPERATOR}
 
 
