@@ -8,7 +8,6 @@ from starlette.types import ASGIApp, Message
 
 from models import Agent, BoardAccess, EventRetention, EventType, User
 from services import agents, boards, events, organizations, presence, tags, tasks
-from services.streams import FIRST_CHECK_DELAY
 from tests.support.api_fixtures import committing_api_app
 from tests.support.page_stream import open_page, server_url
 from tests.support.people_rows import cookie_secret
@@ -17,6 +16,7 @@ from tests.support.stream_client import StreamClient
 from web.auth.viewer import SESSION_COOKIE
 
 TIMEOUT = 10  # maximum seconds to wait for an expected update
+FIRST_CHECK_DELAY = 0.3  # seconds until rights are compared for the first time
 
 __all__ = ["committing_api_app", "server_url"]
 
@@ -166,8 +166,11 @@ async def test_a_page_is_updated_when_the_rights_of_its_user_change(
         assert "rights" not in received
 
 
-async def test_an_idle_page_costs_no_statement(url, isolated_transaction, isolated_world) -> None:
+async def test_an_idle_page_costs_no_statement(
+    url, isolated_transaction, isolated_world, monkeypatch
+) -> None:
     """Rights are compared once a minute; presence is recorded only for pages of a board."""
+    monkeypatch.setattr("services.streams.FIRST_CHECK_DELAY", FIRST_CHECK_DELAY)
     world = isolated_world
     async with (
         open_page(url, world.alice) as alice,
@@ -181,7 +184,7 @@ async def test_an_idle_page_costs_no_statement(url, isolated_transaction, isolat
         await charlie.wait_for("tasks")
         await asyncio.sleep(FIRST_CHECK_DELAY + 0.5)  # the first comparison, and last uses
         with count_all_statements() as statements:
-            await asyncio.sleep(2)  # to show that nothing happens
+            await asyncio.sleep(1)  # to show that nothing happens
         assert statements == []
 
 

@@ -18,11 +18,12 @@ from core.http.unsent_bytes import STALL_TIMEOUT
 from models import Task, TokenScope, new_id
 from services import identity
 from tests.support.people_rows import cookie_secret, token_secret
+from tests.support.tiers import IS_COMPLETE_RUN
 from tests.support.unread_connection import UnreadConnection
 from tests.support.world import World
 from web.auth.viewer import SESSION_COOKIE
 
-TOKENS, CONNECTIONS = 20, 6  # of each token
+TOKENS, CONNECTIONS = (20, 6) if IS_COMPLETE_RUN else (8, 3)  # of each token
 TASKS, LENGTH = 30, 100_000  # characters of each description
 RESPONSE = TASKS * LENGTH  # bytes, and a little more
 MAX_OF_CALLER = 3 * RESPONSE

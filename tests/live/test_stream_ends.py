@@ -80,16 +80,6 @@ async def test_a_page_without_access_is_disconnected(
         await asyncio.wait_for(page.ended.wait(), TIMEOUT)
 
 
-async def test_a_page_is_disconnected_when_its_session_expires(
-    url: str, isolated_transaction: TransactionFactory, isolated_world: World
-) -> None:
-    async with isolated_transaction() as session:
-        expiring = update(SignIn).where(SignIn.user_id == isolated_world.rita.id)
-        await session.execute(expiring.values(expires_at=now() + timedelta(seconds=3)))
-    async with open_page(url, isolated_world.rita) as page:
-        await asyncio.wait_for(page.ended.wait(), TIMEOUT)
-
-
 async def revoke_token(session: AsyncSession, world: World) -> None:
     [token] = await identity.list_api_tokens(session, world.bob)
     await identity.revoke_api_token(session, world.bob, token.id)
@@ -152,16 +142,21 @@ async def test_a_program_without_access_is_disconnected(
         await asyncio.wait_for(response.aread(), TIMEOUT)
 
 
-async def test_a_program_is_disconnected_when_its_token_expires(
+async def test_pages_and_programs_are_disconnected_when_their_credentials_expire(
     url: str, isolated_transaction: TransactionFactory, isolated_world: World
 ) -> None:
-    bob, worker = isolated_world.bob, isolated_world.worker
+    rita, bob, worker = isolated_world.rita, isolated_world.bob, isolated_world.worker
     async with isolated_transaction() as session:
         for expiring in (
+            update(SignIn).where(SignIn.user_id == rita.id),
             update(ApiToken).where(ApiToken.user_id == bob.id),
             update(AgentToken).where(AgentToken.agent_id == worker.id),
         ):
             await session.execute(expiring.values(expires_at=now() + timedelta(seconds=3)))
+
+    async def keep_a_page_open() -> None:
+        async with open_page(url, rita) as page:
+            await asyncio.wait_for(page.ended.wait(), TIMEOUT)
 
     async def follow_to_the_end(owner: User | Agent) -> None:
         headers = {"Authorization": f"Bearer {token_secret(owner)}"}
@@ -173,7 +168,7 @@ async def test_a_program_is_disconnected_when_its_token_expires(
             assert response.status_code == 200
             assert await asyncio.wait_for(response.aread(), TIMEOUT) == b""
 
-    await asyncio.gather(follow_to_the_end(bob), follow_to_the_end(worker))
+    await asyncio.gather(keep_a_page_open(), follow_to_the_end(bob), follow_to_the_end(worker))
 
 
 async def record_event(transaction: TransactionFactory, world: World) -> None:
