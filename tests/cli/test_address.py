@@ -1,11 +1,12 @@
 """The stored address: ./run address, and processes with another BASE_URL."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from tests.cli.conftest import run_cli
+from tests.cli.conftest import run_cli, start_installation
 from tests.support.installation import Installation, find_free_port, run_separate_worker
 from tests.support.tiers import repetition
 
@@ -19,19 +20,26 @@ def change_address(installation: Installation, *options: str) -> list[str]:
     return changed.stdout.splitlines()
 
 
+@pytest.fixture(scope="module")
+def shared_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation for the tests that do not change its address."""
+    with start_installation(tmp_path_factory.mktemp("address")) as installation:
+        yield installation
+
+
 @pytest.mark.parametrize(
     "command", [["serve", "--port", "0"], pytest.param(["worker"], marks=repetition)]
 )
 def test_a_process_with_another_base_url_does_not_start(
-    installation: Installation, command: list[str]
+    shared_installation: Installation, command: list[str]
 ) -> None:
-    refused = run_cli(*command, data=installation.data_dir, BASE_URL=OTHER)
-    own = installation.url
+    refused = run_cli(*command, data=shared_installation.data_dir, BASE_URL=OTHER)
+    own = shared_installation.url
     assert (refused.returncode, refused.stderr) == (
         1,
         f"BASE_URL is {OTHER}, but people and agents of this database use {own}: set BASE_URL to"
         f" {own}, or change the address with ./run address {OTHER} --data"
-        f" {installation.data_dir}\n",
+        f" {shared_installation.data_dir}\n",
     )
 
 
@@ -72,16 +80,18 @@ def test_the_address_is_changed_after_a_preview(installation: Installation, tmp_
 
 
 async def test_a_change_of_the_address_without_a_record_is_none(
-    installation: Installation,
+    shared_installation: Installation,
 ) -> None:
-    connection = await asyncpg.connect(installation.database().dsn)
+    data = shared_installation.data_dir
+    connection = await asyncpg.connect(shared_installation.database().dsn)
     try:
         await connection.execute(
             "alter table audit_records add constraint refused"
             f" check (action <> '{ADDRESS_CHANGED}')"
         )
+        changed = run_cli("address", OTHER, "--yes", data=data)
+        await connection.execute("alter table audit_records drop constraint refused")
     finally:
         await connection.close()
-    changed = run_cli("address", OTHER, "--yes", data=installation.data_dir)
     assert changed.returncode == 1
-    assert run_cli("address", data=installation.data_dir).stdout.splitlines()[-1] != OTHER
+    assert run_cli("address", data=data).stdout.splitlines()[-1] == shared_installation.url

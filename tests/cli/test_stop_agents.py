@@ -6,7 +6,9 @@ from tests.cli.conftest import run_cli, sign_up_owner
 from tests.support.installation import Installation
 
 
-def test_all_agents_are_stopped_and_resumed(installation: Installation) -> None:
+def test_agents_are_stopped_and_resumed_all_or_by_the_name_of_their_organization(
+    installation: Installation,
+) -> None:
     with closing(sign_up_owner(installation)) as owner:
         owner.post("/welcome/organization", data={"name": "Tern"})
         data = installation.data_dir
@@ -29,12 +31,8 @@ def test_all_agents_are_stopped_and_resumed(installation: Installation) -> None:
         unknown = run_cli("stop-agents", "--organization", "Nobody", data=data)
         assert (unknown.returncode, unknown.stderr) == (1, "There is no such organization.\n")
 
-
-def test_one_organization_is_stopped_and_resumed_by_its_name(installation: Installation) -> None:
-    with closing(sign_up_owner(installation)) as owner:
-        owner.post("/welcome/organization", data={"name": "Tern"})
         owner.post("/organizations", data={"name": "Heron"})
-        by_name, data = ("--organization", "Heron"), installation.data_dir
+        by_name = ("--organization", "Heron")
 
         def run(*words: str) -> str:
             return run_cli(*words, data=data).stdout.splitlines()[-1]

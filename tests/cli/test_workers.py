@@ -35,10 +35,13 @@ sys.exit(run_command(supervisor.run))
 """
 
 
-@pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation whose processes run before and after each test."""
     environment = LOCAL_AUTH | {"WORKERS": str(WORKERS), "LOG_LEVEL": "WARNING"}
-    installation = Installation(tmp_path / "data", find_port(), environment)
+    installation = Installation(
+        tmp_path_factory.mktemp("workers") / "data", find_port(), environment
+    )
     yield installation.start()
     installation.stop()
 
@@ -99,6 +102,8 @@ def test_all_processes_serve_and_a_stop_signal_ends_them(installation: Installat
     assert all(map(has_ended, processes))
     assert not installation.database().accepts_connections()
     assert "Traceback" not in installation.log
+    installation.stop()
+    installation.start()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=repetition)])
