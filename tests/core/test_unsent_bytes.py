@@ -25,6 +25,7 @@ from core.http.unsent_bytes import (
     UnsentBytes,
     UnsentBytesMiddleware,
 )
+from tests.support.tiers import repetition
 from tests.support.unread_connection import UnreadConnection
 
 TIMEOUT = 20  # maximum seconds to wait for the server
@@ -141,10 +142,13 @@ async def run_server() -> AsyncGenerator[RunningServer]:
     assert opened.unsent._timer is None
 
 
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-
-
-@pytest.fixture(params=LOOPS.values(), ids=list(LOOPS), name="run")
+@pytest.fixture(
+    params=[
+        pytest.param(asyncio.new_event_loop, id="asyncio", marks=repetition),
+        pytest.param(uvloop.new_event_loop, id="uvloop"),
+    ],
+    name="run",
+)
 def run_in_loop(request: pytest.FixtureRequest) -> Callable[..., Awaitable[None]]:
     """Run a test in an event loop of its own: that of the server is uvloop."""
 

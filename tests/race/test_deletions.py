@@ -1,8 +1,9 @@
 """Boards and agents are deleted while something of theirs is being recorded."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -48,6 +49,7 @@ from tests.support.gateway_rows import make_gateway, make_main_agent
 from tests.support.lock_waiter import wait_for_lock_waiter
 from tests.support.people_rows import token_secret
 from tests.support.rounds import ROUNDS, run_concurrently, run_rounds
+from tests.support.tiers import repetition, select_options
 from tests.support.tool_calls import ask, prepare
 from tests.support.world import World, new_id
 
@@ -189,19 +191,28 @@ async def send_message(session: AsyncSession, world: World) -> None:
     assert await messages.enqueue_messages(session, [sent])
 
 
-@pytest.mark.parametrize("deleted", DELETIONS)
-@pytest.mark.parametrize(
-    ("prepare_rows", "begin", "finish"),
-    [
-        pytest.param(ask_for_ls, begin_call, ask_for_ls, id="call"),
-        pytest.param(add_notifications, mark_read(1), mark_read(0), id="notifications"),
-        pytest.param(renew_token, use_own_token, record_heartbeat, id="first_use"),
-        pytest.param(import_token, use_imported_token, record_heartbeat, id="imported_token"),
-        pytest.param(connect_gateway, store_run, store_request, id="run"),
-        pytest.param(connect_gateway, retry_step, store_request, id="provisioning"),
-        pytest.param(connect_gateway, send_message, store_request, id="message"),
-    ],
-)
+RECORDED = {
+    "call": (ask_for_ls, begin_call, ask_for_ls),
+    "notifications": (add_notifications, mark_read(1), mark_read(0)),
+    "first_use": (renew_token, use_own_token, record_heartbeat),
+    "imported_token": (import_token, use_imported_token, record_heartbeat),
+    "run": (connect_gateway, store_run, store_request),
+    "provisioning": (connect_gateway, retry_step, store_request),
+    "message": (connect_gateway, send_message, store_request),
+}
+"""What prepares the rows, and what is recorded before and after a deletion begins."""
+
+
+def list_cases() -> Iterator[Any]:
+    """Yield all deletions with a call, and one with each other record; `--all`: all with each."""
+    for name, changes in RECORDED.items():
+        stated = [*DELETIONS] if name == "call" else select_options(name, [*DELETIONS])
+        for deleted in DELETIONS:
+            marks = () if deleted in stated else repetition
+            yield pytest.param(deleted, *changes, id=f"{name}-{deleted}", marks=marks)
+
+
+@pytest.mark.parametrize(("deleted", "prepare_rows", "begin", "finish"), [*list_cases()])
 async def test_a_deletion_waits_for_what_is_being_recorded(
     isolated_transaction: TransactionFactory,
     isolated_world: World,
