@@ -24,15 +24,17 @@ from tests.support.loop_holds import calibrate
 from tests.support.marked_objects import collect_page_ids
 from tests.support.monitored_server import Header, MonitoredServer, run_monitored_server
 from tests.support.operation_requests import build_body, build_url
-from tests.support.page_routes import PARAMETER, build_address, list_page_addresses, list_routes
+from tests.support.page_routes import PARAMETER, build_address, choose_page_addresses, list_routes
 from tests.support.people_rows import cookie_secret, token_secret
 from tests.support.skill_rows import PACK_ID, SKILL_ID
 from tests.support.stored_world import store_world
-from tests.support.tiers import IS_COMPLETE_RUN
+from tests.support.tiers import IS_COMPLETE_RUN, select_options
 from tests.support.worst_content import build_payload, build_text, store_worst_objects
 from web.auth.viewer import SESSION_COOKIE
 
 LISTED = 40  # holds in the table
+MODELS_BY_BODY, FORMS_BY_BODY = (1, 1) if IS_COMPLETE_RUN else (6, 4)
+"""Of so many models of the API and forms, one gets a body of 2 MB, or with many fields."""
 BODY_SIZE = 2_000_000  # bytes
 JSON = ("Content-Type", "application/json")
 MANY_HEADERS = [("a", "")] * 10_000  # all headers have at most 64 kB
@@ -47,14 +49,16 @@ HOSTILE_FORMS = [
     (MULTIPART, FILE + b"\r\n--y" * (BODY_SIZE // 6) + b"\r\n--x--"),
 ]
 """Bodies of forms with their content type: many fields, many escapes, and almost boundaries."""
-FORMS_BY_PARSER = 10  # of so many forms, one gets a body for the parsers
+FORMS_BY_PARSER = 10 if IS_COMPLETE_RUN else 30  # of so many, one gets a body for the parsers
 REQUESTS_BY_HEADERS = 20  # of so many requests, one has many headers
 EDITED = ("title", "name", "label", "slug", "notes", "objective", "context", "kinds", "tags")
 LONG_TEXTS = {"description": 100_000, "content": 100_000, "soul_template": 100_000}
 """Fields of forms in which an edit can conflict, and the maximum lengths of the longest ones."""
 EDITS = ("/edit", "changes", "/settings", "/about", "/profile", "/{view_id:uuid}")
 """Ends of the paths of forms that check whether an edit conflicts with another one."""
-MIN_CONFLICTS = 20  # of the edits that are sent
+CONFLICT_UNITS = ("a\n", "> - **_[a](b)_**\n")
+"""What the texts of an edit consist of: many lines, and much markup."""
+MIN_CONFLICTS = 20 if IS_COMPLETE_RUN else 10  # of the edits that are sent
 WITHOUT_FIELDS = ("/sign-out", "/deletions", "/endings", "/departures", "/discards")
 """Ends of the paths of forms without fields, which would end or delete what others need."""
 MAX_REFUSED = 20  # operations whose example the rules refuse here, such as answers of a gateway
@@ -153,7 +157,7 @@ def check_holds(site: WorstSite) -> None:
 
 
 def test_no_page_or_fragment_holds_the_event_loop(site: WorstSite) -> None:
-    walk(site, [("GET", one, site.session, b"") for one in list_page_addresses(site.page_ids)])
+    walk(site, [("GET", one, site.session, b"") for one in choose_page_addresses(site.page_ids)])
     check_holds(site)
 
 
@@ -173,12 +177,11 @@ def test_no_read_or_stream_of_the_api_holds_the_event_loop(site: WorstSite) -> N
 def test_no_large_or_hostile_body_holds_the_event_loop(site: WorstSite) -> None:
     """Bodies of up to 2 MB for each model of the API and for each form, some with many headers.
 
-    All forms have the same parsers, so only some get the bodies that are hostile for these, and
-    all models have the same parser of JSON, so every second one gets a body in each run.
+    All forms have the same parsers, and all models have the same parser of JSON, so only some get
+    the bodies that are hostile for these.
     """
     requests: list[WorstRequest] = []
-    operations = [*enumerate(OPERATIONS_BY_BODY)]
-    for number, operation in operations if IS_COMPLETE_RUN else operations[::2]:
+    for number, operation in [*enumerate(OPERATIONS_BY_BODY)][::MODELS_BY_BODY]:
         url, headers = PREFIX + build_url(operation, site.objects), site.authorize(operation)
         body = build_hostile_body(operation, number)
         requests.append((operation.method, url, [*headers, JSON], body))
@@ -189,7 +192,7 @@ def test_no_large_or_hostile_body_holds_the_event_loop(site: WorstSite) -> None:
     ]
     by_parser = zip(addresses[::FORMS_BY_PARSER], cycle(HOSTILE_FORMS), strict=False)
     by_field = (FORM, MANY_IDS + b"&name=" + b"%" * 20_000)
-    sent = [*((one, by_field) for one in addresses), *by_parser]
+    sent = [*((one, by_field) for one in addresses[::FORMS_BY_BODY]), *by_parser]
     for address, (encoding, body) in sent:
         requests.append(("POST", address, [*site.session, ("Content-Type", encoding)], body))
     for _, _, headers, _ in requests[::REQUESTS_BY_HEADERS]:
@@ -204,7 +207,7 @@ def test_no_conflict_of_an_edit_holds_the_event_loop(site: WorstSite) -> None:
     requests: list[WorstRequest] = []
     for route in list_routes():
         if "POST" in (route.methods or ()) and route.path.endswith(EDITS):
-            for unit in ("a\n", "> - **_[a](b)_**\n"):
+            for unit in select_options(route.path, CONFLICT_UNITS):
                 texts = {name: build_text(unit, length) for name, length in LONG_TEXTS.items()}
                 if "task_id" not in route.path:
                     texts["description"] = build_text(unit, 20_000)

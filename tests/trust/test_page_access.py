@@ -11,6 +11,7 @@ from core.db.engine import TransactionFactory
 from models import ApiToken, SignIn
 from tests.support.checksums import compute_checksums
 from tests.support.page_routes import PARAMETER, build_address, list_page_addresses, list_routes
+from tests.support.tiers import IS_COMPLETE_RUN
 from tests.support.world import World
 
 PUBLIC = {
@@ -132,8 +133,10 @@ async def test_forms_of_another_organization_change_nothing(
 async def test_every_page_has_security_headers(
     page_ids: Mapping[str, Sequence[Any]], alice: httpx2.AsyncClient
 ) -> None:
-    by_path = {one.partition("?")[0]: one for one in list_page_addresses(page_ids)}
-    for address in by_path.values():
+    """One server sets them: all pages repeat the pages of the first part of an address."""
+    paths = {one.partition("?")[0] for one in list_page_addresses(page_ids)}
+    by_part = {path.split("/")[1]: path for path in sorted(paths)}
+    for address in paths if IS_COMPLETE_RUN else by_part.values():
         headers = (await alice.get(address)).headers
         policy = headers["Content-Security-Policy"]
         assert "default-src 'self'" in policy
