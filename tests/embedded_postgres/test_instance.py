@@ -17,6 +17,7 @@ from embedded_postgres import instance
 from embedded_postgres.data_location import SystemAccount, find_programs
 from embedded_postgres.instance import EmbeddedPostgres, PostgresStartError
 from tests.support.initial_database import INITIAL_DATABASE
+from tests.support.tiers import repetition
 
 ROOT = Path(__file__).parent.parent.parent
 IS_ROOT = os.geteuid() == 0
@@ -95,7 +96,12 @@ def kill_postgres(postgres: EmbeddedPostgres) -> None:
 async def test_it_is_created_and_accepts_only_local_connections(
     new_postgres: EmbeddedPostgres,
 ) -> None:
+    """Also where another process has ended while it created it."""
+    incomplete = new_postgres.home / "data.new"
+    incomplete.mkdir()
+    (incomplete / "PG_VERSION").write_text("18")
     new_postgres.start()
+    assert not incomplete.exists()
     assert await fetch_value(new_postgres, "select current_database()") == "mission_control"
     assert await fetch_value(new_postgres, "show server_encoding") == "UTF8"
     assert await fetch_value(new_postgres, "show timezone") == "UTC"
@@ -104,6 +110,7 @@ async def test_it_is_created_and_accepts_only_local_connections(
     assert stat.S_IMODE(new_postgres.home.stat().st_mode) == 0o700
 
 
+@repetition
 async def test_data_is_kept_after_a_stop(postgres: EmbeddedPostgres) -> None:
     postgres.start()
     await fetch_value(postgres, "create table kept as select 1 as number")
@@ -152,6 +159,7 @@ async def test_it_is_restarted_after_a_crash_without_losing_commits(
     watch_task.cancel()
 
 
+@repetition
 async def test_it_recovers_after_a_crash_of_server_and_user(
     postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
@@ -177,15 +185,7 @@ def test_a_stale_pid_file_does_not_prevent_a_start(
     assert postgres.accepts_connections()
 
 
-def test_an_incomplete_data_folder_is_created_again(new_postgres: EmbeddedPostgres) -> None:
-    incomplete = new_postgres.home / "data.new"
-    incomplete.mkdir()
-    (incomplete / "PG_VERSION").write_text("18")
-    new_postgres.start()
-    assert new_postgres.accepts_connections()
-    assert not incomplete.exists()
-
-
+@repetition
 async def test_two_data_folders_are_independent(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
     INITIAL_DATABASE.copy_into(tmp_path / "other")
     other = EmbeddedPostgres(tmp_path / "other", tuning=FAST_TUNING)
@@ -199,6 +199,7 @@ async def test_two_data_folders_are_independent(postgres: EmbeddedPostgres, tmp_
 
 def test_a_data_folder_may_have_a_long_path(postgres_root: Path) -> None:
     folder = postgres_root / ("long" * 30) / "data"
+    INITIAL_DATABASE.copy_into(folder)
     postgres = EmbeddedPostgres(folder, tuning=FAST_TUNING)
     postgres.start()
     assert postgres.accepts_connections()
@@ -236,6 +237,7 @@ def test_missing_programs_are_named_in_the_error(tmp_path: Path) -> None:
         EmbeddedPostgres(tmp_path / "data", programs=tmp_path)
 
 
+@repetition
 @pytest.mark.skipif(not DEBIAN_PROGRAMS, reason="there is no other PostgreSQL on this machine")
 async def test_programs_of_the_system_can_be_used(tmp_path: Path) -> None:
     postgres = EmbeddedPostgres(tmp_path / "data", programs=DEBIAN_PROGRAMS[-1], tuning=FAST_TUNING)
@@ -246,6 +248,7 @@ async def test_programs_of_the_system_can_be_used(tmp_path: Path) -> None:
     assert postgres.stop()
 
 
+@repetition
 @pytest.mark.skipif(not IS_ROOT, reason="only root uses another account")
 def test_root_runs_it_as_another_account(postgres: EmbeddedPostgres) -> None:
     postgres.start()
@@ -260,6 +263,7 @@ def test_an_inaccessible_folder_keeps_its_permissions(postgres_root: Path) -> No
     checkout.mkdir(parents=True)
     closed.chmod(0o700)
     before = [(path, path.stat()) for path in (closed, checkout)]
+    INITIAL_DATABASE.copy_into(checkout / ".data")
     postgres = EmbeddedPostgres(checkout / ".data", tuning=FAST_TUNING)
     postgres.start()
     assert postgres.home.parent == postgres_root
