@@ -23,11 +23,12 @@ from tests.support.installation import (
     find_free_port,
 )
 from tests.support.postgres_servers import TcpPostgres, needs_pgbouncer, run_pgbouncer, run_postgres
+from tests.support.tiers import IS_COMPLETE_RUN
 
 pytestmark = needs_pgbouncer
 
 SESSIONS = 3  # of PgBouncer
-AGENTS, CHANGES = 10, 6
+AGENTS, CHANGES = (10, 6) if IS_COMPLETE_RUN else (10, 2)
 LISTENERS = 2  # the direct connections of the server and its worker
 COUNT_SESSIONS = """
     select count(*) from pg_stat_activity where datname = 'mission_control'

@@ -19,6 +19,7 @@ from tests.support.postgres_servers import (
     needs_system_postgres,
     run_tls_postgres,
 )
+from tests.support.tiers import repetition
 from tests.support.tls_certificates import PrivateCa
 
 pytestmark = needs_system_postgres
@@ -85,7 +86,7 @@ async def test_an_unknown_certificate_is_refused_with_the_reason(
     assert f"there is no file {tmp_path}/none.pem (sslrootcert)" in problem
 
 
-@pytest.mark.parametrize("is_in_address", [True, False])
+@pytest.mark.parametrize("is_in_address", [True, pytest.param(False, marks=repetition)])
 def test_migrations_and_backups_verify_the_server(
     database: TlsDatabase, tmp_path: Path, is_in_address: bool
 ) -> None:

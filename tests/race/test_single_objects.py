@@ -42,6 +42,7 @@ from tests.support.board_rows import make_board
 from tests.support.gateway_rows import make_gateway
 from tests.support.people_rows import make_user
 from tests.support.rounds import ROUNDS, Operation, run_concurrently, run_rounds
+from tests.support.tiers import repetition
 from tests.support.world import World
 
 
@@ -248,6 +249,7 @@ async def test_a_first_call_with_a_provider_creates_one_user(
             assert await session.scalar(select(func.count()).select_from(table)) == ROUNDS
 
 
+@repetition
 async def test_servers_that_start_together_migrate_an_empty_database_once(
     isolated_settings: Settings, isolated_transaction: TransactionFactory
 ) -> None:

@@ -9,12 +9,13 @@ from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from models import WebhookDeliveryState
 from services.webhook_endpoints.rules import OUTBOX
+from tests.support.tiers import IS_COMPLETE_RUN
 from tests.support.webhook_receiver import WebhookReceiver, create_worker, receiver
 from tests.support.worker_harness import until, worker_process
 
 __all__ = ["receiver"]
 
-EVENT_COUNT = 40
+EVENT_COUNT = 40 if IS_COMPLETE_RUN else 10
 
 
 def list_ids(receiver: WebhookReceiver) -> list[str]:
