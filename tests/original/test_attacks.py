@@ -25,11 +25,12 @@ from services import audit
 from tests.original.test_import import make_owner
 from tests.support.original_data import SECOND_ORGANIZATION
 from tests.support.original_import import ISSUER, run_import
+from tests.support.tiers import repetition
 
 MEMBERS = "select distinct user_id from organization_members"
 
 
-@pytest.mark.parametrize("issuer", [ISSUER, None])
+@pytest.mark.parametrize("issuer", [ISSUER, pytest.param(None, marks=repetition)])
 async def test_people_of_the_original_with_one_address_stay_apart(
     isolated_transaction: TransactionFactory,
     isolated_settings: Settings,

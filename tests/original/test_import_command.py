@@ -20,6 +20,7 @@ from tests.support.original_data import AGENT_TOKENS, DEVICE_FILE, GATEWAY_TOKEN
 from tests.support.original_import import ISSUER
 from tests.support.preloaded_product import PRODUCT
 from tests.support.secret_key import SECRET_KEY
+from tests.support.tiers import repetition
 
 __all__ = ["installation"]
 
@@ -119,6 +120,7 @@ async def test_a_kill_in_the_middle_leaves_nothing_and_it_can_run_again(
         await connection.close()
 
 
+@repetition
 async def test_a_running_server_serves_what_is_imported(
     installation: Installation, original_url: str
 ) -> None:

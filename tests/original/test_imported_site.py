@@ -47,7 +47,7 @@ from tests.support.original_data import (
 )
 from tests.support.original_import import run_import
 from tests.support.people_rows import cookie_secret
-from tests.support.tiers import select_options
+from tests.support.tiers import repetition, select_options
 from web.auth.viewer import SESSION_COOKIE
 
 __all__ = ["committing_api_app"]
@@ -146,6 +146,7 @@ async def test_signed_deliveries_are_accepted_and_others_are_not(
     assert after == (before or 0) + len(WEBHOOK_SECRETS)
 
 
+@repetition
 async def test_payloads_of_webhooks_without_a_secret_are_marked_as_unsigned(
     client: httpx2.AsyncClient, isolated_transaction: TransactionFactory
 ) -> None:
