@@ -19,6 +19,7 @@ from tests.support.installation import (
     Installation,
     find_free_port,
 )
+from tests.support.tiers import repetition
 
 WRITERS = 3
 NOT_VALIDATED = """
@@ -53,6 +54,7 @@ def write_all_the_time(installation: Installation) -> Generator[list[str]]:
             writer.join()
 
 
+@repetition
 async def test_a_backup_under_load_is_complete_when_it_is_restored(tmp_path: Path) -> None:
     file, restored = tmp_path / "all.dump", tmp_path / "restored"
     environment = LOCAL_AUTH | {"LOG_LEVEL": "WARNING", "RATE_LIMIT_REQUESTS": "100000"}

@@ -19,9 +19,9 @@ from tests.support.installation import (
     Installation,
     find_free_port,
 )
-from tests.support.tiers import repetition
+from tests.support.tiers import IS_COMPLETE_RUN, repetition
 
-WRITES = 200
+WRITES = 200 if IS_COMPLETE_RUN else 80
 WRITERS = 4
 RECOVERY_TIMEOUT = 60  # seconds
 

@@ -19,7 +19,7 @@ from tests.support.installation import (
 )
 from tests.support.tiers import IS_COMPLETE_RUN
 
-AGENTS, PAGES, SECONDS = (50, 20, 15) if IS_COMPLETE_RUN else (10, 5, 5)
+AGENTS, PAGES, SECONDS = (50, 20, 15) if IS_COMPLETE_RUN else (6, 3, 2)
 PACE = 1.5  # seconds between two calls of an agent, on average
 BUSY = 503  # too many concurrent requests for a small machine: try again
 AGE = re.compile(r"[^<>]*</time>")  # "2 min": updated by the script of the page

@@ -19,8 +19,8 @@ from tests.support.installation import (
 )
 from tests.support.tiers import IS_COMPLETE_RUN
 
-LINES = 12
-KILLED_AT = (4,)  # the numbers of the sends during which the app is killed
+LINES, KILLED_AT = (12, (4,)) if IS_COMPLETE_RUN else (5, (2,))
+"""The messages, and the numbers of the sends during which the app is killed."""
 TIMEOUT = 90  # seconds: another worker takes over after the lease has expired
 
 
