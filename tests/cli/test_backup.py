@@ -23,6 +23,7 @@ from embedded_postgres.instance import USER, EmbeddedPostgres
 from tests.cli.conftest import run_cli, sign_up_owner, start_installation
 from tests.conftest import ROOT
 from tests.support.installation import LOCAL_TOKEN, ApiClient, Installation
+from tests.support.tiers import repetition
 
 
 @dataclass(frozen=True)
@@ -250,6 +251,7 @@ async def create_old_installation(data: Path, migrations: Path) -> None:
         await migrate_database(settings, migrations)
 
 
+@repetition
 async def test_a_restore_keeps_the_default_privileges_for_later_tables(tmp_path: Path) -> None:
     """The role of docs/audit.md may use tables that the migration after the restore adds."""
     data, file = tmp_path / "data", tmp_path / "old.dump"

@@ -21,6 +21,7 @@ def run_part(folder: Path, part: str) -> tuple[dict[str, Any], str]:
     return {row["name"]: row for row in json.loads(file.read_text())["rows"]}, result.stdout
 
 
+@repetition
 def test_the_benchmark_measures_requests_next_to_the_limit(tmp_path: Path) -> None:
     """The results name neither the machine nor its folders."""
     rows, printed = run_part(tmp_path, "calls:GET tasks?limit=50")
