@@ -1,6 +1,7 @@
 """The queue of events for a subscriber has a limited size."""
 
 import json
+import threading
 
 import pytest
 
@@ -48,3 +49,26 @@ async def test_halves_of_characters_are_replaced_in_all_texts(count: int) -> Non
     assert event.payload["\ufffd"] == [["a\ufffdb"], {"c": "\U0001f600 \ufffd"}]
     # What would lose a value is kept, so that requests with it are not shown.
     assert event.payload["both"] == colliding
+
+
+async def test_many_halves_of_characters_are_replaced_in_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """25 MB of them would hold the event loop for a quarter of a second."""
+    threads: list[str] = []
+    replace = frames.LONE_SURROGATE
+
+    class Pattern:
+        def sub(self, replacement: str, text: str) -> str:
+            threads.append(threading.current_thread().name)
+            assert len(text) <= frames.SLICE_LENGTH
+            return replace.sub(replacement, text)
+
+    monkeypatch.setattr(frames, "LONE_SURROGATE", Pattern())
+    payload = {"text": "a\udc00" * frames.SLICE_LENGTH}
+    event = await frames.decode_frame(
+        json.dumps({"type": "event", "event": "chat", "payload": payload})
+    )
+    assert isinstance(event, GatewayEvent)
+    assert event.payload["text"] == "a\ufffd" * frames.SLICE_LENGTH
+    assert threading.current_thread().name not in threads
