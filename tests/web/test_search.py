@@ -255,3 +255,9 @@ async def test_the_palette_offers_new_tasks_on_the_boards_a_text_names(
     assert await list_offers(rita, "launch") == await list_offers(charlie, "launch") == []
     commands = await alice.get("/search/suggestions?q=launch&commands=1", headers=HTMX)
     assert re.findall('id="found-[a-z]+"', commands.text) == ['id="found-new"']
+
+
+async def test_a_board_comes_before_a_new_task_on_it(bob, world) -> None:
+    found = (await bob.get("/search/suggestions?q=launch", headers=HTMX)).text
+    place = found.index("New task on Launch")
+    assert f'href="/boards/{world.board.id}"' in found[:place]
