@@ -10,6 +10,7 @@ from playwright.async_api import Locator, Page, Route, ViewportSize, expect
 from tests.browser.test_sign_out import caching_tab, sign_in
 from tests.support.live_site import LiveSite, headline
 from tests.support.page_checks import PHONE, WIDE, in_sizes
+from tests.support.tiers import repetition
 
 __all__ = ["caching_tab"]
 
@@ -113,9 +114,11 @@ async def test_back_to_a_drawer_from_another_page_opens_it(
         await check_return_to_drawer(page, tasks[3])
 
 
+@repetition
 async def test_a_restored_page_opens_its_drawer(
     caching_tab: Page, board: dict[str, Any], tasks: list[dict[str, Any]]
 ) -> None:
+    """The drawer is also restored in tests/browser/test_sign_out.py."""
     await sign_in(caching_tab)
     await caching_tab.goto(f"/boards/{board['id']}")
     await link_of(caching_tab, tasks[3]).click()
@@ -198,9 +201,11 @@ async def check_return_to_drawer(page: Page, task: dict[str, Any]) -> None:
     await expect(link).to_be_visible()
 
 
+@repetition
 async def test_back_to_the_list_of_approvals_keeps_its_position(
     site: LiveSite, board: dict[str, Any]
 ) -> None:
+    """A board keeps its position in the same way."""
     agent = site.create_agent(board)
     titles = [f"Print poster {number}" for number in range(9)]
     for title in titles:
@@ -238,9 +243,11 @@ async def test_back_from_the_list_leads_to_the_board_with_its_drawer(
         await expect(page).to_have_url(address)
 
 
+@repetition
 async def test_back_from_another_page_opens_the_drawer_of_a_list_once(
     site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]]
 ) -> None:
+    """The drawer of a board is opened once in the same way."""
     address = f"/boards/{board['id']}?view=list"
     async with site.open_page(address) as page:
         await page.locator(f"#task-{tasks[0]['id']} th a").click()

@@ -9,13 +9,16 @@ from playwright.async_api import Page, Request, Route, expect
 
 from tests.support.live_site import OWNER, LiveSite
 from tests.support.page_checks import OWN_CONNECTION, close_context, new_context, set_hidden
+from tests.support.tiers import repetition
 
 
 def live_state(page: Page, state: str):
     return expect(page.locator(f".live[data-state={state}]").first)
 
 
+@repetition
 async def test_two_open_pages_update_each_other(site: LiveSite) -> None:
+    """As in tests/browser/test_shared_connection.py and tests/browser/test_board.py."""
     board = site.create_board(name="Two pages")
     task = site.create_task(board, "Paint the door")
     one, other = await site.new_tab(), await site.new_tab()
@@ -131,10 +134,14 @@ async def test_without_an_answer_of_the_server_nothing_is_replaced(site: LiveSit
         await page.route("**/tasks/**", lambda route: route.abort())
         await link.click()
         await expect(error).to_have_count(2)  # the same message once
+        await error.last.get_by_role("button", name="Dismiss").click()
+        await expect(error).to_have_count(1)
         await expect(page.locator(f"[data-status=inbox] #task-{task['id']}")).to_be_visible()
 
 
+@repetition
 async def test_pages_catch_up_after_a_database_restart(site: LiveSite) -> None:
+    """As after an outage of the server; tests/live/test_event_feed.py has that of the database."""
     board = site.create_board(name="Database")
     page = await site.new_tab()
     await page.goto(f"/boards/{board['id']}")
@@ -179,6 +186,16 @@ async def test_typed_text_is_never_replaced(site: LiveSite) -> None:
 
 async def test_a_hidden_tab_disconnects_and_catches_up(site: LiveSite) -> None:
     board = site.create_board(name="Hidden")
+    page = await _open_and_hide(site, board)
+    task = site.create_task(board, "Made in the dark")
+    await page.evaluate(set_hidden(False))
+
+    await expect(page.locator(f"#task-{task['id']}")).to_be_visible()
+    await page.context.close()
+
+
+async def _open_and_hide(site: LiveSite, board) -> Page:
+    """Open a board, and hide its tab until it has no connection any more."""
     page = await site.new_tab()
     await page.add_init_script(OWN_CONNECTION)
     await page.goto(f"/boards/{board['id']}")
@@ -191,17 +208,14 @@ async def test_a_hidden_tab_disconnects_and_catches_up(site: LiveSite) -> None:
 
     page.on("requestfailed", over)
     page.on("requestfinished", over)
-
     await page.evaluate(set_hidden(True))
     await asyncio.wait_for(ended, 90)
-    task = site.create_task(board, "Made in the dark")
-    await page.evaluate(set_hidden(False))
-
-    await expect(page.locator(f"#task-{task['id']}")).to_be_visible()
-    await page.context.close()
+    return page
 
 
+@repetition
 async def test_a_session_ended_elsewhere_receives_no_events(site: LiveSite) -> None:
+    """As in tests/live/test_stream_ends.py and tests/browser/test_shared_connection.py."""
     board = site.create_board(name="Ended")
     here, elsewhere = await site.new_tab(), await _other_sign_in(site)
     await here.goto(f"/boards/{board['id']}")
@@ -234,14 +248,7 @@ async def _other_sign_in(site: LiveSite) -> Page:
 async def test_a_page_reloads_after_what_it_has_missed_was_deleted(site: LiveSite) -> None:
     """It was without a connection for longer than events are kept."""
     board = site.create_board(name="Long away")
-    page = await site.new_tab()
-    await page.add_init_script(OWN_CONNECTION)
-    await page.goto(f"/boards/{board['id']}")
-    await live_state(page, "live").to_be_visible()
-    await page.route("**/events?**", lambda route: route.abort())
-    site.installation.kill()
-    await live_state(page, "lost").to_be_visible()
-    site.installation.start()
+    page = await _open_and_hide(site, board)
     task = site.create_task(board, "Made long ago")
     connection = await asyncpg.connect(site.installation.database().dsn)
     deleted = "delete from activity_events where task_id = $1 returning organization_id, seq"
@@ -254,6 +261,6 @@ async def test_a_page_reloads_after_what_it_has_missed_was_deleted(site: LiveSit
     )
     await connection.close()
     site.create_task(board, "Made now")
-    await page.unroute("**/events?**")
+    await page.evaluate(set_hidden(False))
     await expect(page.locator(f"#task-{task['id']}")).to_be_visible()
-    await close_context(page.context)
+    await page.context.close()

@@ -9,6 +9,7 @@ from playwright.async_api import BrowserContext, Page, expect
 from tests.browser.test_sign_out import sign_in, sign_out
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import NO_WORKER, OWN_CONNECTION, new_context, set_hidden
+from tests.support.tiers import repetition
 
 MANY = 7  # more than the connections of a browser to a server over HTTP/1.1
 LIVE = "#live[data-state=live]"
@@ -48,16 +49,21 @@ async def expect_task(site: LiveSite, board: dict[str, Any], title: str, *pages:
         await expect(page.locator(f"#task-{task['id']}")).to_be_visible()
 
 
-@pytest.mark.parametrize("script", ["", NO_WORKER])
-async def test_many_tabs_receive_a_change(site: LiveSite, tabs: BrowserContext, script) -> None:
+@pytest.mark.parametrize(
+    ("script", "count"),
+    [("", MANY), (NO_WORKER, 4), pytest.param(NO_WORKER, MANY, marks=repetition)],
+)
+async def test_many_tabs_receive_a_change(
+    site: LiveSite, tabs: BrowserContext, script: str, count: int
+) -> None:
     await tabs.add_init_script(script)
     workers = await count_workers(site)
     boards = [site.create_board(f"Many {n}") for n in range(2)]
-    pages = [await open_tab(tabs, f"/boards/{boards[n % 2]['id']}") for n in range(MANY)]
+    pages = [await open_tab(tabs, f"/boards/{boards[n % 2]['id']}") for n in range(count)]
     assert await count_workers(site) == workers + (not script)
     for n, board in enumerate(boards):
-        await expect_task(site, board, "For four tabs", *pages[n::2])
-        await expect(pages[1 - n].get_by_text("For four tabs")).to_have_count(n)
+        await expect_task(site, board, "For half of the tabs", *pages[n::2])
+        await expect(pages[1 - n].get_by_text("For half of the tabs")).to_have_count(n)
     await pages[0].close()  # which has the lock without a worker
     await pages[1].evaluate(set_hidden(True))
     await expect_task(site, boards[0], "One tab less", *pages[2::2])
@@ -76,9 +82,11 @@ async def test_tabs_whose_worker_cannot_be_loaded_receive_a_change(
     await expect_task(site, board, "For both", *pages)
 
 
+@repetition
 async def test_a_browser_without_workers_and_channels_has_own_connections(
     site: LiveSite, tabs: BrowserContext
 ) -> None:
+    """The pages of tests/browser/test_live.py have such connections."""
     await tabs.add_init_script(OWN_CONNECTION)
     board = site.create_board("Own")
     pages = [await open_tab(tabs, f"/boards/{board['id']}") for _ in range(2)]

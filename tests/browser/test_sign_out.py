@@ -39,14 +39,29 @@ async def sign_out(page: Page) -> None:
     await expect(page).to_have_url(re.compile("/sign-in$"))
 
 
-async def test_the_back_button_shows_nothing_after_signing_out(
+async def test_back_loads_a_page_again_and_shows_nothing_after_signing_out(
     caching_tab: Page, site: LiveSite
 ) -> None:
     board = site.create_board("Secret harbour")
+    task = site.create_task(board, "Paint the door")
     page = caching_tab
     await sign_in(page)
+    await page.goto("/settings")
+    await page.evaluate("window.isOld = true")
+    await page.goto("/sign-in/again")
+    await page.go_back()
+    await page.wait_for_function("window.isOld === undefined")  # it is loaded again
+    await expect(page.get_by_role("heading", name="Settings").first).to_be_visible()
+
     await page.goto(f"/boards/{board['id']}")
     await expect(page.get_by_role("heading", name="Secret harbour")).to_be_visible()
+    await page.locator(f"#task-{task['id']} h3 a").click()
+    heading = page.locator("#drawer h2").first
+    await expect(heading).to_have_text("Paint the door")
+    await page.goto("/settings")
+    await page.go_back()
+    await expect(heading).to_have_text("Paint the door")
+    await expect(page.locator(f"#task-{task['id']}")).to_be_visible()
     await page.goto("/settings")
     await sign_out(page)
     for _ in range(2):
@@ -54,14 +69,3 @@ async def test_the_back_button_shows_nothing_after_signing_out(
         await expect(page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
         assert "Secret harbour" not in await page.content()
         assert urlsplit(page.url).path == "/sign-in"
-
-
-async def test_a_restored_page_is_loaded_again(caching_tab: Page, site: LiveSite) -> None:
-    page = caching_tab
-    await sign_in(page)
-    await page.goto("/settings")
-    await page.evaluate("window.isOld = true")
-    await page.goto("/sign-in/again")
-    await page.go_back()
-    await page.wait_for_function("window.isOld === undefined")
-    await expect(page.get_by_role("heading", name="Settings").first).to_be_visible()
