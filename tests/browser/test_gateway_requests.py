@@ -15,6 +15,7 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
+from tests.support.tiers import repetition
 
 COLOUR: dict[str, Any] = {
     "questionId": "colour",
@@ -44,7 +45,8 @@ async def test_a_question_appears_live_and_is_answered_once(gateway_site: Gatewa
         exact = page.get_by_role("group", name="Exact command")
         assert await exact.inner_text() == "rm -rf ./build\npython -m build"
         assert await list_axe_violations(page, with_layout=True) == []
-        await page.get_by_role("button", name="Allow once").click()
+        await expect(page.get_by_role("button", name="Allow once")).to_be_enabled()
+        await page.keyboard.press("a")
         await expect(page.locator("#detail").get_by_text("You allowed it once")).to_be_visible()
         await expect(
             page.locator("#detail").get_by_text("Quay received the answer")
@@ -67,7 +69,9 @@ async def test_a_resolution_by_another_user_appears_at_once(gateway_site: Gatewa
         await expect(page.get_by_role("button", name="Deny")).to_have_count(0)
 
 
+@repetition
 async def test_a_phone_shows_the_command_and_both_decisions(gateway_site: GatewaySite) -> None:
+    """The same page is checked on a phone in tests/browser/test_tool_calls.py."""
     request = await gateway_site.request_command("echo " + "Donaudampfschifffahrt" * 20)
     async with gateway_site.site.open_page(
         f"/approvals/requests/{request['id']}", viewport=PHONE
@@ -82,17 +86,9 @@ async def test_a_phone_shows_the_command_and_both_decisions(gateway_site: Gatewa
         await expect(page.locator("#detail").get_by_text("You denied it")).to_be_visible()
 
 
-async def test_shortcuts_allow_a_command_only_while_it_is_visible(
-    gateway_site: GatewaySite,
-) -> None:
-    request = await gateway_site.request_command("ls by key")
-    async with gateway_site.site.open_page(f"/approvals/requests/{request['id']}") as page:
-        await expect(page.get_by_role("button", name="Allow once")).to_be_enabled()
-        await page.keyboard.press("a")
-        await expect(page.locator("#detail").get_by_text("You allowed it once")).to_be_visible()
-
-
+@repetition
 async def test_a_run_updates_while_it_continues(gateway_site: GatewaySite) -> None:
+    """The steps are stated in tests/web/test_runs.py and tests/services/test_runs.py."""
     tool = {"kind": "tool", "toolCallId": "c-1", "name": "exec", "title": "Exec make"}
     gateway_site.gateway.active_runs[gateway_site.session_key] = {
         "runId": "run-1",
@@ -129,9 +125,14 @@ async def test_a_run_updates_while_it_continues(gateway_site: GatewaySite) -> No
         await expect(page.get_by_text("Last run on its gateway")).to_be_visible()
 
 
+@repetition
 async def test_an_automation_is_allowed_permanently_and_its_grant_revoked(
     gateway_site: GatewaySite,
 ) -> None:
+    """The steps are stated in tests/web/test_gateway_request_content.py.
+
+    Also in tests/web/test_command_grants.py.
+    """
     recorded = load_recording()["requests"]["automation"]["request"]
     names = ("scope", "envKeys", "allowedDecisions", "cronExecutionSource", "cronOperationBinding")
     more = {name: recorded[name] for name in names}

@@ -77,7 +77,12 @@ async def test_an_approved_device_updates_the_connection_checks(
         await expect(state(page)).to_have_text("Connected")
 
 
+@repetition
 async def test_a_changed_token_is_checked_at_once(site: LiveSite, fake: FakeGateway) -> None:
+    """The steps are stated in tests/web/test_gateway_checks.py.
+
+    Also in tests/services/test_gateway_supervisor.py.
+    """
     async with site.open_page("/gateways") as page:
         await enter(page, "Wrong token", fake, token="wrong")
         await expect(state(page)).to_have_text("Token refused")
@@ -90,10 +95,25 @@ async def test_a_changed_token_is_checked_at_once(site: LiveSite, fake: FakeGate
 
 
 async def test_a_ca_certificate_is_taken_from_a_file(site: LiveSite, tmp_path: Path) -> None:
-    ca = PrivateCa.create()
     file, large = tmp_path / "ca.pem", tmp_path / "large.pem"
-    file.write_text(ca.pem)
+    file.write_text(PrivateCa.create().pem)
     large.write_text("x" * 70_000)
+    async with site.open_page("/gateways/new") as page:
+        await page.get_by_text("Advanced").click()
+        field = page.get_by_label("CA certificate")
+        upload = page.get_by_label("take it from a file")
+        await upload.set_input_files(large)
+        await expect(field).to_have_value("")
+        await upload.set_input_files(file)
+        await expect(field).to_have_value(re.compile("^-----BEGIN CERTIFICATE-----"))
+
+
+@repetition
+async def test_a_gateway_with_a_certificate_of_its_own_ca_is_connected(
+    site: LiveSite, tmp_path: Path
+) -> None:
+    """The steps are stated in tests/web/test_gateway_faults.py and tests/openclaw/test_tls.py."""
+    ca = PrivateCa.create()
     tls = ca.create_tls_context(tmp_path)
     async with (
         run_fake_gateway(FakeAgentsGateway(), tls=tls) as secure,
@@ -103,14 +123,7 @@ async def test_a_ca_certificate_is_taken_from_a_file(site: LiveSite, tmp_path: P
         await expect(state(page)).to_have_text("Certificate not trusted")
         await page.get_by_role("link", name="Edit the connection").click()
         await page.get_by_text("Advanced").click()
-        field, upload = (
-            page.get_by_label("CA certificate"),
-            page.get_by_label("take it from a file"),
-        )
-        await upload.set_input_files(large)
-        await expect(field).to_have_value("")
-        await upload.set_input_files(file)
-        await expect(field).to_have_value(re.compile("^-----BEGIN CERTIFICATE-----"))
+        await page.get_by_label("CA certificate").fill(ca.pem)
         await page.get_by_label("Token", exact=True).fill(TOKEN)
         await page.get_by_role("button", name="Save").click()
         await expect(state(page)).to_have_text("Connected")
@@ -125,7 +138,9 @@ async def a_workshop(site: LiveSite, name: str) -> AsyncGenerator[tuple[FakeAgen
         yield workshop, f"/gateways/{entered['id']}"
 
 
+@repetition
 async def test_a_session_transcript_updates_by_itself(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_gateway_sessions.py and tests/browser/test_chat.py."""
     messages = [{"role": "user", "content": f"Line {n}"} for n in range(60)]
     async with a_workshop(site, "Talks") as (workshop, address), site.open_page(address) as page:
         workshop.handlers["chat.history"] = lambda _: {
@@ -156,7 +171,9 @@ async def test_a_session_transcript_updates_by_itself(site: LiveSite) -> None:
         assert list_messages_to_main(workshop) == ["Are you there?", "I am writing"]
 
 
+@repetition
 async def test_a_message_that_a_gateway_rejects_stays_in_the_form(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_gateway_sessions.py."""
     async with a_workshop(site, "Refuses") as (workshop, address), site.open_page(address) as page:
         await page.goto(f"{address}/sessions/agent%3Amain%3Amain")
         await expect(page.get_by_text("No messages yet.")).to_be_visible()

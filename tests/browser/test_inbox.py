@@ -12,9 +12,15 @@ from tests.support.fake_agents_gateway import run_fake_agents_gateway
 from tests.support.live_site import LiveSite, headline
 from tests.support.onboarding_stages import answer_question, post_agent_message
 from tests.support.page_checks import PHONE, in_sizes, list_axe_violations
+from tests.support.tiers import repetition
 
 
+@repetition
 async def test_an_onboarding_question_appears_and_disappears_in_the_inbox(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_onboarding_banner.py.
+
+    Also in tests/web/test_stale_parts.py.
+    """
     async with run_fake_agents_gateway() as workshop:
         entered = await asyncio.to_thread(
             site.create_gateway, "quay-1", workshop.url, workshop.token
@@ -124,7 +130,9 @@ async def test_the_texts_about_an_item_stay_when_another_one_is_opened(site: Liv
         await expect(note).to_have_value("After dinner")
 
 
+@repetition
 async def test_approvals_are_filtered_decided_and_found_again(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_approval_inbox.py and tests/web/test_board_page.py."""
     board = site.create_board("Customs")
     agent = site.create_agent(board, "Clerk")
     fields: dict[str, Any] = {
@@ -179,7 +187,9 @@ async def test_a_toast_covers_nothing_of_the_form_of_a_decision(
         assert above["y"] + above["height"] <= below["y"]
 
 
+@repetition
 async def test_an_error_of_the_network_can_be_dismissed(site: LiveSite) -> None:
+    """The steps are stated in tests/browser/test_live.py."""
     board = site.create_board("Cut off")
     site.create_task(board, "Paint")
     async with site.open_page(f"/boards/{board['id']}") as page:

@@ -21,7 +21,7 @@ from models import Approval, ApprovalStatus, Event, EventType, new_id
 from tests.browser.test_approvals import ApprovalScenario, expect_toast, press_decision_key
 from tests.support.board_rows import hash_request
 from tests.support.live_site import LiveSite, headline
-from tests.support.tiers import IS_COMPLETE_RUN
+from tests.support.tiers import IS_COMPLETE_RUN, repetition
 
 SEED_VARIABLE = "INBOX_KEYS_SEED"  # repeats the presses of a failed run
 PRESSES, MIN_DECISIONS = (1_000, 25) if IS_COMPLETE_RUN else (50, 2)
@@ -166,9 +166,11 @@ def board(site: LiveSite) -> Iterator[dict[str, Any]]:
     site.owner.call("DELETE", f"/boards/{board['id']}")
 
 
+@repetition
 async def test_a_decision_is_about_the_row_with_the_ring_that_is_shown(
     site: LiveSite, database: AsyncEngine, board: dict[str, Any]
 ) -> None:
+    """The tests below state it for each of the situations that these presses combine."""
     seed = int(os.environ.get(SEED_VARIABLE) or secrets.randbelow(2**32))
     print(f"Repeat these presses with {SEED_VARIABLE}={seed}")
     added = await add_requests(database, board, FIRST_REQUESTS)
@@ -356,7 +358,9 @@ async def test_j_goes_on_after_a_request_that_somebody_else_decided(site: LiveSi
         await expect_open(page, one)
 
 
+@repetition
 async def test_j_opens_questions_of_workers_beside_the_list(site: LiveSite) -> None:
+    """J opens the requests of agents in the same way."""
     board = site.create_board("Questions by keys")
     agent = site.create_agent(board)
     path = f"/boards/{board['id']}"

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.browser.test_approvals import ApprovalScenario, expect_toast, press_decision_key
 from tests.browser.test_inbox_keys import add_requests, board, expect_open
 from tests.support.live_site import LiveSite, headline
+from tests.support.tiers import repetition
 
 __all__ = ["board"]
 
@@ -117,7 +118,9 @@ async def test_a_change_of_a_task_loads_only_the_row_of_its_request(site: LiveSi
         assert requested == {two["id"]}
 
 
+@repetition
 async def test_equal_requests_arrive_as_one_row(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_inbox_orders.py and tests/web/test_inbox_rows.py."""
     board = site.create_board("Equal")
     agents = [site.create_agent(board, f"Oak {number}") for number in range(3)]
     fields: dict[str, Any] = {"action_type": "deploy", "confidence": 90, "payload": {"reason": "R"}}
