@@ -14,11 +14,16 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
-from tests.support.tiers import select_options
+from tests.support.tiers import repetition, select_options
 
 
+@repetition
 @in_sizes(WIDE, PHONE)
 async def test_a_group_is_created_used_and_deleted(site: LiveSite, size) -> None:
+    """The steps are stated in tests/web/test_groups.py.
+
+    Also in tests/web/test_group_conversations.py.
+    """
     name = f"Harbour {size['width']}"
     boards = [site.create_board(f"{name} {number}") for number in range(6)]
     agent = site.create_agent(boards[0])

@@ -13,6 +13,7 @@ from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
 from tests.support.live_site import set_up_site
 from tests.support.original_import import ISSUER
 from tests.support.page_checks import PHONE, overflows_horizontally
+from tests.support.tiers import repetition
 
 __all__ = ["original_template", "original_url"]
 
@@ -20,9 +21,11 @@ IMPORT = ("import-original", "--yes", "--issuer", ISSUER, "--private-gateways", 
 PAGES = ("/boards", "/agents", "/approvals?state=decided", "/gateways", "/activity", "/audit")
 
 
+@repetition
 async def test_the_first_owner_works_on_what_was_imported(
     browser: Browser, original_url: str, tmp_path: Path
 ) -> None:
+    """The steps are stated in tests/original/test_imported_site.py."""
     installation = Installation(tmp_path / "data", find_free_port(), LOCAL_AUTH).start()
     environment = LOCAL_AUTH | {"ORIGINAL_DATABASE_URL": original_url}
     run = partial(run_cli, *IMPORT, data=installation.data_dir, **environment)

@@ -4,6 +4,7 @@ from playwright.async_api import Dialog, Locator, Page, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, WIDE, in_sizes
+from tests.support.tiers import repetition
 
 LONG = "word " * 20_000  # longer than any text may be
 
@@ -61,7 +62,9 @@ async def test_an_invalid_field_in_a_dialog_is_shown(site: LiveSite) -> None:
         await expect_first_error(page, dialog.get_by_label("Title"))
 
 
+@repetition
 async def test_an_invalid_field_in_the_drawer_is_shown(site: LiveSite) -> None:
+    """As in a dialog, which is also replaced by the response."""
     board = site.create_board("Drawer with errors")
     task = site.create_task(board, "Long text")
     async with site.open_page(f"/boards/{board['id']}", viewport={**WIDE, "height": 400}) as page:

@@ -5,6 +5,7 @@ from playwright.async_api import Page, expect
 from tests.support.full_site import CheckedPage
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, WIDE, in_sizes, new_context
+from tests.support.tiers import repetition
 
 
 async def open_link(page: Page, link: str) -> None:
@@ -12,8 +13,10 @@ async def open_link(page: Page, link: str) -> None:
     await page.goto(link)
 
 
+@repetition
 @in_sizes(WIDE, PHONE)
 async def test_an_invited_user_signs_up_by_the_link(site: LiveSite, size) -> None:
+    """The steps are stated in tests/web/test_invites.py and tests/browser/test_people.py."""
     email = f"rita-{size['width']}@example.com"
     invite = site.owner.call("POST", "/organizations/me/invites", invited_email=email)
     link = f"{site.installation.url}/invite#{invite['token']}"

@@ -23,6 +23,7 @@ from tests.support.page_checks import (
     overflows_horizontally,
 )
 from tests.support.site_objects import ARABIC, EMOJI, LONG_WORD, UNUSUAL_TEXT
+from tests.support.tiers import repetition
 
 CARDS, COMMENTS = 500, 1_000
 RULES = ("aria-required-children", "aria-valid-attr-value", "duplicate-id-aria", "list", "listitem")
@@ -56,10 +57,12 @@ def conversation(page: Page) -> Any:
     return page.locator("#conversation")
 
 
+@repetition
 @in_sizes(WIDE, PHONE)
 async def test_a_column_shows_five_hundred_cards(
     site: LiveSite, database: AsyncEngine, board, size: Any
 ) -> None:
+    """Long columns are stated in tests/browser/test_board_columns.py."""
     tasks = await add_tasks(database, board, [f"Card {number}" for number in range(CARDS)])
     async with site.open_page(f"/boards/{board['id']}?limit={CARDS}", viewport=size) as page:
         cards = page.locator("#column-inbox .card")
@@ -76,10 +79,12 @@ async def test_a_column_shows_five_hundred_cards(
         await expect(page.locator("#drawer")).to_contain_text("Another title")
 
 
+@repetition
 @in_sizes(WIDE, PHONE)
 async def test_every_one_of_a_thousand_comments_can_be_reached(
     site: LiveSite, session, board, size: Any
 ) -> None:
+    """The steps are stated in tests/web/test_conversation_pages.py."""
     task = site.create_task(board, "Talk about it")
     comments = await add_comments(session, task, COMMENTS)
     path = f"/boards/{board['id']}/tasks/{task['id']}"
@@ -112,8 +117,10 @@ async def test_every_one_of_a_thousand_comments_can_be_reached(
         assert not await overflows_horizontally(page)
 
 
+@repetition
 @in_sizes(WIDE, PHONE)
 async def test_three_of_the_longest_texts_fit_on_a_page(site: LiveSite, board, size: Any) -> None:
+    """tests/browser/pages/test_every_page.py has a long word on each page."""
     prose, word = f"{LONG_WORD} and **more**\n\n", secrets.token_hex(MAX_TEXT_LENGTH // 2)
     whole = (prose * (MAX_TEXT_LENGTH // len(prose) + 1))[:MAX_TEXT_LENGTH]
     task = site.create_task(board, "Read it", description=whole)

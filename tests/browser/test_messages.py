@@ -3,9 +3,15 @@
 from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
+from tests.support.tiers import repetition
 
 
+@repetition
 async def test_the_delivery_state_of_a_message_updates_by_itself(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_agent_messages.py.
+
+    Also in tests/web/test_stale_parts.py.
+    """
     board = site.create_board("Messages")
     agent = site.create_agent(board, "Sparrow")
     [me] = site.owner.call("GET", f"/agents?board_id={board['id']}")["items"]

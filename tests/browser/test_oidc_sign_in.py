@@ -16,6 +16,7 @@ from tests.support.page_checks import (
     overflows_horizontally,
 )
 from tests.support.real_oidc_provider import run_provider
+from tests.support.tiers import repetition
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +49,11 @@ async def sign_in_elsewhere(tab: Page, name: str) -> None:
     await tab.get_by_role("button", name="Continue").click()
 
 
+@repetition
 async def test_users_sign_in_with_a_provider_and_connect_an_account(
     browser: Browser, installation: Installation
 ) -> None:
+    """The steps are stated in tests/oidc/test_sign_in.py and tests/oidc/test_accounts.py."""
     context = await new_context(browser, installation, java_script_enabled=False)
     tab = await context.new_page()
     await sign_in_elsewhere(tab, "olga")
