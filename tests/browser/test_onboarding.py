@@ -15,6 +15,7 @@ from tests.support.fake_agents_gateway import FakeAgentsGateway
 from tests.support.installation import ApiClient
 from tests.support.live_site import LiveSite
 from tests.support.onboarding_browser import (
+    COUNT_PREVIEWS,
     board_in,
     describe_board,
     fetch_messages,
@@ -24,6 +25,7 @@ from tests.support.onboarding_browser import (
 )
 from tests.support.onboarding_stages import make_draft, post_agent_message
 from tests.support.page_checks import PHONE, choose, cut_connection
+from tests.support.tiers import repetition
 
 GATEWAY = "harbour-1"
 
@@ -88,8 +90,13 @@ async def _review_and_launch(page: Page, asker: ApiClient, board: dict[str, str]
     await expect(preview.get_by_role("group", name="IDENTITY.md")).to_contain_text("Eva")
 
     await page.get_by_label("More context").fill("Ann decides about money.")
+    send = page.get_by_role("button", name="Send")
+    async with page.expect_event("dialog"):
+        page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.dismiss()))
+        await send.click()
+    await expect(send).to_be_visible()
     page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
-    await page.get_by_role("button", name="Send").click()
+    await send.click()
     await expect(page.get_by_text("Writing the draft")).to_be_visible()
     assert "Additional context: Ann decides about money." in fetch_messages(asker, board)[-1]
     post_agent_message(asker, board, **make_draft(objective="Ten partners live, as Ann agrees."))
@@ -181,10 +188,14 @@ async def test_typed_text_stays_during_live_updates(site: LiveSite, asker: ApiCl
             await expect(own_words(other, "Until when?")).to_have_value("Until it rai")
 
 
+@repetition
 async def test_a_late_answer_shows_the_answer_given_before(
     site: LiveSite, asker: ApiClient
 ) -> None:
-    """A tab that hears nothing answers a question that another one has answered."""
+    """A tab that hears nothing answers a question that another one has answered.
+
+    The steps are stated in tests/web/test_onboarding.py.
+    """
     async with site.open_page("/boards") as page:
         board = await describe(page, "Late")
         post_agent_message(asker, board, question="What for?", options=["Fun", "Money"])
@@ -199,7 +210,9 @@ async def test_a_late_answer_shows_the_answer_given_before(
         await expect(locate_brief(page)).to_contain_text("Money changed")
 
 
+@repetition
 async def test_an_unreachable_gateway_is_reported_at_once(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_onboarding.py."""
     gateway = site.create_gateway("harbour-2", "ws://127.0.0.1:7")
     async with site.open_page("/boards/new") as page:
         await page.get_by_label("Name").fill("Nobody there")
@@ -224,10 +237,44 @@ async def move_wait(database: AsyncEngine, board: dict[str, str], seconds: int) 
             await connection.execute(update(table).where(condition).values(created_at=since))
 
 
+async def test_the_preview_shows_the_last_change_while_responses_are_late(
+    site: LiveSite, asker: ApiClient
+) -> None:
+    async with site.open_page("/boards") as page:
+        board = await describe(page, "Late previews")
+        await open_review(page, asker, board)
+        is_changed = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            if route.request.method == "POST":
+                await is_changed.wait()
+            await route.continue_()
+
+        await page.route("**/onboarding/review", hold)
+        await page.add_init_script(COUNT_PREVIEWS)
+        html = page.locator("html")
+        await page.reload()
+        await expect(html).to_have_attribute("data-previews", "1")
+        await page.get_by_label("What it decides").select_option("autonomous")
+        await expect(html).to_have_attribute("data-previews", "2")
+        name = page.get_by_label("Name", exact=False).first
+        await name.fill("Eva")
+        await name.blur()
+        await expect(html).to_have_attribute("data-previews", "3")
+        is_changed.set()
+        await expect(page.locator("#preview")).to_contain_text("What Eva gets")
+        await expect(page.locator("#preview")).to_contain_text("may be done without an approval")
+        await expect(html).to_have_attribute("data-previews", "3")
+
+
+@repetition
 async def test_the_form_completes_the_onboarding_of_a_silent_agent(
     site: LiveSite, asker: ApiClient, database: AsyncEngine
 ) -> None:
-    """W-40: the page mentions the wait after 20 seconds, and offers the form after a minute."""
+    """W-40: the page mentions the wait after 20 seconds, and offers the form after a minute.
+
+    The steps are stated in tests/web/test_onboarding.py and tests/web/test_onboarding_launch.py.
+    """
     async with site.open_page("/boards") as page:
         board = await describe(page, "Silence")
         waiting = page.locator("#waiting")
@@ -251,7 +298,9 @@ async def test_the_form_completes_the_onboarding_of_a_silent_agent(
     fetch_messages(asker, board)  # otherwise the next test receives it
 
 
+@repetition
 async def test_without_a_gateway_the_lead_calls_the_api_itself(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_onboarding_launch.py."""
     async with site.open_page("/boards/new", viewport=PHONE) as page:
         await page.get_by_label("Name").fill("By hand")
         await choose(page.get_by_role("button", name="Gateway"), "None", is_searched=False)
@@ -273,7 +322,12 @@ async def test_without_a_gateway_the_lead_calls_the_api_itself(site: LiveSite) -
         await expect(page.get_by_text("Fern is connected.")).to_be_visible()
 
 
+@repetition
 async def test_the_board_shows_that_a_question_is_pending(site: LiveSite, asker: ApiClient) -> None:
+    """The steps are stated in tests/web/test_onboarding_banner.py.
+
+    Also in tests/web/test_stale_parts.py.
+    """
     async with site.open_page("/boards") as page:
         board = await describe(page, "Banner")
         await page.get_by_role("link", name="Finish later").click()

@@ -1,4 +1,8 @@
-"""The review of an onboarding: its preview, its warnings and its launch."""
+"""The review of an onboarding: its preview, its warnings and its launch.
+
+The preview is stated in tests/web/test_onboarding_review.py and tests/browser/test_onboarding.py,
+and the warnings in tests/browser/test_webhook_actions.py.
+"""
 
 import asyncio
 from functools import partial
@@ -7,18 +11,19 @@ from playwright.async_api import Route, expect
 
 from tests.support.installation import ApiClient
 from tests.support.live_site import LiveSite
-from tests.support.onboarding_browser import describe_board, fetch_messages, open_review
+from tests.support.onboarding_browser import (
+    COUNT_PREVIEWS,
+    describe_board,
+    fetch_messages,
+    open_review,
+)
+from tests.support.tiers import repetition
+
+pytestmark = repetition
 
 GATEWAY = "harbour-3"
 
 describe = partial(describe_board, gateway=GATEWAY)
-
-COUNT_PREVIEWS = """
-let count = 0;
-document.addEventListener("htmx:config:request", (event) => {
-    if (event.target.id === "preview") document.documentElement.dataset.previews = ++count;
-});
-"""
 
 
 async def test_a_change_that_is_made_again_keeps_typed_text(
@@ -76,35 +81,6 @@ async def test_the_preview_shows_what_was_changed_before_the_scripts_started(
         await page.reload(wait_until="commit")
         await page.get_by_label("What it decides").select_option("autonomous")
         is_changed.set()
-        await expect(page.locator("#preview")).to_contain_text("may be done without an approval")
-
-
-async def test_the_preview_shows_the_last_change_while_responses_are_late(
-    site: LiveSite, asker: ApiClient
-) -> None:
-    async with site.open_page("/boards") as page:
-        board = await describe(page, "Late previews")
-        await open_review(page, asker, board)
-        is_changed = asyncio.Event()
-
-        async def hold(route: Route) -> None:
-            if route.request.method == "POST":
-                await is_changed.wait()
-            await route.continue_()
-
-        await page.route("**/onboarding/review", hold)
-        await page.add_init_script(COUNT_PREVIEWS)
-        html = page.locator("html")
-        await page.reload()
-        await expect(html).to_have_attribute("data-previews", "1")
-        await page.get_by_label("What it decides").select_option("autonomous")
-        await expect(html).to_have_attribute("data-previews", "2")
-        name = page.get_by_label("Name", exact=False).first
-        await name.fill("Eva")
-        await name.blur()
-        await expect(html).to_have_attribute("data-previews", "3")
-        is_changed.set()
-        await expect(page.locator("#preview")).to_contain_text("What Eva gets")
         await expect(page.locator("#preview")).to_contain_text("may be done without an approval")
 
 

@@ -9,6 +9,14 @@ from tests.support.installation import ApiClient
 from tests.support.onboarding_stages import make_draft, post_agent_message
 from tests.support.page_checks import choose
 
+COUNT_PREVIEWS = """
+let count = 0;
+document.addEventListener("htmx:config:request", (event) => {
+    if (event.target.id === "preview") document.documentElement.dataset.previews = ++count;
+});
+"""
+"""Counts the requests for the preview of a review in an attribute of the page."""
+
 
 def board_in(page: Page) -> dict[str, str]:
     found = re.search(r"/boards/([0-9a-f-]{36})", page.url)
