@@ -5,14 +5,18 @@ from typing import Any
 
 import httpx2
 from playwright.async_api import expect
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.board_rows import end_undo_time
 from tests.support.installation import TIMEOUT
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
 from tests.support.tool_calls import hook_body
 
 
-async def test_a_person_changes_a_call_on_a_phone_while_its_client_waits(site: LiveSite) -> None:
+async def test_a_person_changes_a_call_on_a_phone_while_its_client_waits(
+    site: LiveSite, database: AsyncEngine
+) -> None:
     board = site.create_board("Hooks")
     agent = site.owner.call("POST", "/agents", name="Ada", board_id=board["id"])
 
@@ -40,6 +44,8 @@ async def test_a_person_changes_a_call_on_a_phone_while_its_client_waits(site: L
         assert await list_axe_violations(page) == []
         assert not await overflows_horizontally(page)
         await page.get_by_role("button", name="Allow with this change").click()
+        await expect(page.locator("#toasts [data-toast]")).to_be_visible()
+        await end_undo_time(database, board)
         answer = await call
     assert answer["permissionDecision"] == "allow"
     assert answer["updatedInput"] == {"command": "git push"}

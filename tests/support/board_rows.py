@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from core.clock import now
 from models import (
+    DECISIONS_TOPIC,
     Agent,
     AgentStatus,
     Approval,
@@ -28,6 +30,7 @@ from models import (
     WebhookPayload,
     new_id,
 )
+from services import outbox
 from services.approval_actions import (
     ActionObject,
     build_task_content,
@@ -203,3 +206,11 @@ def make_webhook_payload(webhook: BoardWebhook, **fields: Any) -> WebhookPayload
     return WebhookPayload(
         id=new_id(), board_id=webhook.board_id, webhook_id=webhook.id, **(defaults | fields)
     )
+
+
+async def end_undo_time(engine: AsyncEngine, board: Mapping[str, Any]) -> None:
+    """Let the decisions about the requests of a board become final now."""
+    requests = update(Approval).where(Approval.board_id == UUID(board["id"]))
+    async with AsyncSession(engine) as session, session.begin():
+        await session.execute(requests.values(finalizes_at=now()))
+        await outbox.wake_workers(session, DECISIONS_TOPIC)
