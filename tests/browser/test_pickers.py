@@ -10,15 +10,14 @@ from tests.support.live_site import LiveSite
 SMALL = {"width": 360, "height": 740}
 
 
-@pytest.fixture
-def crowd(site: LiveSite, board: dict[str, Any]) -> list[str]:
-    """Create more workers and tags than fit on a screen, and return the names of the workers."""
-    names = [f"Worker {number:02}" for number in range(25)]
-    for name in names:
-        site.create_agent(board, name)
+@pytest.fixture(scope="module")
+def board(site: LiveSite) -> dict[str, Any]:
+    """Create a board with more workers and tags than fit on a screen."""
+    board = site.create_board("Crowded")
     for number in range(25):
+        site.create_agent(board, f"Worker {number:02}")
         site.owner.call("POST", "/tags", name=f"Label {number:02}", slug=f"{board['id']}-{number}")
-    return names
+    return board
 
 
 async def is_inside(page: Page, selector: str) -> bool:
@@ -31,7 +30,7 @@ async def is_inside(page: Page, selector: str) -> bool:
     return box["x"] >= 0 and box["y"] >= 0 and fits
 
 
-async def test_values_are_chosen_with_the_keyboard(site: LiveSite, board, crowd) -> None:
+async def test_values_are_chosen_with_the_keyboard(site: LiveSite, board) -> None:
     async with site.open_page(f"/boards/{board['id']}") as page:
         await page.keyboard.press("n")
         dialog = page.get_by_role("dialog", name="New task")
@@ -78,7 +77,7 @@ async def test_values_are_chosen_with_the_keyboard(site: LiveSite, board, crowd)
         assert "Label 07" not in await card.inner_text()
 
 
-async def test_a_picker_stays_inside_a_small_window(site: LiveSite, board, crowd) -> None:
+async def test_a_picker_stays_inside_a_small_window(site: LiveSite, board) -> None:
     async with site.open_page(f"/boards/{board['id']}/tasks/new", viewport=SMALL) as page:
         for name in ("Assignee", "Tags"):
             button = page.get_by_role("button", name=name)
