@@ -44,7 +44,7 @@ async def test_an_approval_is_listed_live_and_read_when_it_is_opened(site: LiveS
         count = page.locator("#notification-count")
         await expect(count).to_have_text("")
         request_approval(site, board)
-        line = page.locator("#notifications li").first
+        line = page.locator("#notifications li", has_text="Avocet").first
         await expect(line).to_contain_text("Avocet requests approval: Deploy?")
         await expect(count).to_have_text("")  # the number of the inbox has it
         await page.keyboard.press("g")
