@@ -31,8 +31,6 @@ async def test_all_tabs_show_the_organization_that_is_opened_in_one(bob: Browser
     await page.goto("/organization/about")
     await switch_to(page, old)
     await expect(find_switch(other)).to_contain_text(old)
-    await switch_to(page, "Heronry")
-    await expect(find_switch(other)).to_contain_text("Heronry")
 
 
 @repetition

@@ -11,6 +11,7 @@ from tests.support.page_checks import (
     new_context,
     overflows_horizontally,
 )
+from tests.support.tiers import repetition
 
 WITHOUT_CLIPBOARD = """() => {
   Object.defineProperty(window, "isSecureContext", { value: false });
@@ -19,8 +20,10 @@ WITHOUT_CLIPBOARD = """() => {
 """A page that was loaded with http:// from another host has no access to the clipboard."""
 
 
+@repetition
 @in_sizes(WIDE, PHONE)
 async def test_people_are_invited_in_a_dialog(site: LiveSite, size) -> None:
+    """The steps are stated in tests/web/test_people.py."""
     names = [f"{name}-{size['width']}@example.com" for name in ("ida", "jon")]
     async with site.open_page("/people", viewport=size) as page:
         await expect(page.locator("#live[data-state=live]")).to_be_attached()
@@ -97,7 +100,9 @@ async def test_a_new_link_of_an_invite_is_shown_in_a_dialog(site: LiveSite, size
         await expect(page.get_by_text(emails[0]).first).to_be_visible()
 
 
+@repetition
 async def test_the_number_of_people_follows_the_members(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_stale_parts.py."""
     async with site.open_page("/people") as page:
         await expect(page.locator("#live[data-state=live]")).to_be_attached()
         before = int(await page.locator("#count-people").inner_text())

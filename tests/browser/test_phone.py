@@ -50,10 +50,15 @@ async def test_more_leads_to_all_other_pages(site: LiveSite, scripts: bool) -> N
     await expect(more_of(page).locator("summary")).to_have_attribute("aria-current", "true")
     await more_of(page).locator("summary").click()
     await expect(more_of(page).get_by_role("button", name="Sign out")).to_be_visible()
+    if scripts:
+        await more_of(page).get_by_role("button", name="Theme").click()
+        await expect(page.locator("html")).to_have_attribute("data-theme", "light")
     await page.context.close()
 
 
+@repetition
 async def test_the_menu_more_is_accessible_and_changes_the_theme(site: LiveSite) -> None:
+    """Its buttons are stated above, and Escape in tests/browser/test_board.py."""
     async with site.open_page("/activity", viewport=PHONE) as page:
         summary = more_of(page).locator("summary")
         await summary.click()
@@ -67,7 +72,9 @@ async def test_the_menu_more_is_accessible_and_changes_the_theme(site: LiveSite)
         await expect(summary).to_be_focused()
 
 
+@repetition
 async def test_a_board_is_filtered_by_text(site: LiveSite) -> None:
+    """As in tests/browser/test_history.py; test_board.py has the filters of a narrow bar."""
     board = site.create_board("Pocket filters")
     for title in ("Paint the door", "Hang the sign"):
         site.create_task(board, title)
@@ -82,7 +89,8 @@ async def test_a_board_is_filtered_by_text(site: LiveSite) -> None:
         await expect(page.get_by_role("button", name="Blocked")).to_be_hidden()
 
 
-@pytest.mark.parametrize(("size", "top"), [pytest.param(WIDE, 170, marks=repetition), (PHONE, 300)])
+@repetition
+@pytest.mark.parametrize(("size", "top"), [(WIDE, 170), (PHONE, 300)])
 async def test_the_cards_of_a_board_begin_near_the_top(site: LiveSite, size, top: int) -> None:
     board = site.create_board("The quality assurance of all products " * 2, objective="Ship it")
     for number in range(9):
@@ -142,7 +150,12 @@ async def test_the_bar_of_a_task_between_others_fits(site: LiveSite) -> None:
         assert not await overflows_horizontally(page)
 
 
+@repetition
 async def test_the_requester_of_an_approval_can_be_asked(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_approval_decisions.py.
+
+    Also in tests/browser/test_approvals.py.
+    """
     board = site.create_board("Pocket question")
     agent = site.create_agent(board)
     task = site.create_task(board, "Paint the door")
@@ -168,6 +181,7 @@ async def test_the_bar_of_a_decision_leaves_room_for_the_request(site: LiveSite,
     asked = agent.call("POST", path, payload={"reason": "It is ready."}, **wanted)
     address = f"/approvals/{asked['id']}"
     async with site.open_page(address, viewport=PHONE, locale="de") as page:
+        await page.evaluate("document.fonts.ready")  # with others the buttons need another row
         box = await page.locator(".decide").bounding_box()
         assert box
         assert box["height"] <= 160
@@ -177,7 +191,9 @@ async def test_the_bar_of_a_decision_leaves_room_for_the_request(site: LiveSite,
         assert not await overflows_horizontally(page)
 
 
+@repetition
 async def test_the_states_of_the_inbox_are_reached_by_touch_and_by_keys(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_approval_inbox.py."""
     board = site.create_board("Pocket inbox")
     site.request_approval(site.create_agent(board), board, site.create_task(board, "Sand"), "Sand")
     async with site.open_page(

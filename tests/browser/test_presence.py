@@ -8,11 +8,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import list_axe_violations
+from tests.support.tiers import repetition
 
 
+@repetition
 async def test_viewers_appear_and_disappear_with_their_pages(
     site: LiveSite, bob: BrowserContext, board: dict[str, Any], database: AsyncEngine
 ) -> None:
+    """The steps are stated in tests/live/test_page_stream.py.
+
+    Also in tests/web/test_board_viewers.py.
+    """
     task = site.create_task(board, "Talk about it")
     board_path = f"/boards/{board['id']}"
     async with (

@@ -10,6 +10,7 @@ from services.tasks import CARDS_IN_COLUMN
 from tests.support.board_rows import add_tasks
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import WIDE, in_sizes, overflows_horizontally
+from tests.support.tiers import repetition
 from web.tasks.conversation import NEWEST_ENTRIES
 
 PAPER: ViewportSize = {"width": 680, "height": 960}  # A4 without its margins
@@ -75,7 +76,9 @@ async def test_a_task_is_printed_completely(site: LiveSite, address: str, size: 
         assert order == sorted(order)
 
 
+@repetition
 async def test_beside_its_board_only_the_task_is_printed(site: LiveSite, address: str) -> None:
+    """A task is printed in the same way on its page."""
     async with site.open_page(address.partition("/tasks/")[0]) as page:
         await page.get_by_role("link", name="Cut the candidate").click()
         await expect(page.locator(".drawer__body")).to_be_visible()

@@ -3,15 +3,18 @@
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.support.live_site import LiveSite
+from tests.support.tiers import repetition
 
 
 async def open_menu(page: Page) -> None:
     await page.locator("#view-menu > summary").click()
 
 
+@repetition
 async def test_a_view_is_saved_changed_and_shared_with_an_open_page(
     site: LiveSite, board, bob: BrowserContext
 ) -> None:
+    """The steps are stated in tests/web/test_saved_views.py and tests/web/test_stale_parts.py."""
     path = f"/boards/{board['id']}"
     site.create_task(board, "Repair the lamp", priority="high")
     site.create_task(board, "Paint the door", priority="low")

@@ -74,7 +74,9 @@ async def test_enter_waits_for_the_response_to_the_whole_text(site: LiveSite) ->
         await expect(page).to_have_url(re.compile(f"/tasks/{task['id']}$"))
 
 
+@repetition
 async def test_a_board_comes_before_a_new_task_on_it(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_search.py."""
     board = site.create_board("Spoonbill")
     async with site.open_page("/dashboard") as page:
         await open_palette(page, "spoonbill")

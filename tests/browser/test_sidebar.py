@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 from tests.browser.test_board_drops import hover, point_in, take
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import cut_connection, overflows_horizontally
+from tests.support.tiers import repetition
 
 RELOAD_SIDEBAR = """() => new Promise((resolve) => {
   addEventListener("htmx:before:request", (event) => { if (event.defaultPrevented) resolve(); });
@@ -112,7 +113,9 @@ async def test_boards_return_to_their_places_if_a_move_fails(site: LiveSite, pin
         await expect(pins.nth(6)).to_have_text("Was renamed during a drag")
 
 
+@repetition
 async def test_pinned_boards_are_moved_on_a_phone(site: LiveSite, pinned) -> None:
+    """The steps are stated in tests/web/test_sidebar.py."""
     first, second, third, *_ = pinned
     phone: Any = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
     async with site.open_page("/boards", **phone) as page:

@@ -94,8 +94,12 @@ def list_texts(fake: Any) -> list[str]:
     return [text for _, text in fake.sent_messages]
 
 
+@repetition
 async def test_all_packs_are_fetched_one_after_another(site: LiveSite) -> None:
-    """The requests are answered here: they would need the hosts of the packs."""
+    """The requests are answered here: they would need the hosts of the packs.
+
+    As below, and in tests/web/test_skill_selections.py.
+    """
     paths: list[str] = []
     running: list[int] = []
 
@@ -146,8 +150,13 @@ async def test_a_failed_fetch_is_shown_in_its_row_and_the_others_follow(site: Li
         assert await states.nth(0).locator(".is-failed").is_visible()
 
 
+@repetition
 @pytest.mark.parametrize("scripts", [True, pytest.param(False, marks=repetition)])
 async def test_selected_skills_are_deleted(site: LiveSite, scripts: bool) -> None:
+    """The steps are stated in tests/web/test_skill_selections.py.
+
+    Also in tests/browser/test_trash.py.
+    """
     names = [f"{word} {scripts}" for word in ("Heron", "Egret", "Stork")]
     for name in names:
         url = f"https://skills.example/{name.replace(' ', '-')}"

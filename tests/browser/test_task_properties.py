@@ -7,6 +7,7 @@ from playwright.async_api import Locator, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import choose
+from tests.support.tiers import repetition
 
 VALUES = {
     "text": "Oak",
@@ -20,7 +21,9 @@ VALUES = {
 }
 
 
+@repetition
 async def test_a_task_is_created_with_every_property(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_task_fields.py and tests/browser/test_board.py."""
     board = site.create_board("Rigging")
     tag = site.owner.call("POST", "/tags", name="Sailcloth", slug="sailcloth")
     for type in (*VALUES, "boolean"):
@@ -61,7 +64,9 @@ async def open_editor(properties: Locator, name: str) -> None:
     await properties.locator("summary", has_text=f"{name}:").click()
 
 
+@repetition
 async def test_properties_and_dependencies_are_changed_in_place(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_task_forms.py and tests/browser/test_pickers.py."""
     board = site.create_board("Hull")
     site.create_agent(board, "Caulker")
     site.owner.call("POST", "/tags", name="Tar", slug="tar")

@@ -4,6 +4,7 @@ from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+from tests.support.tiers import repetition
 
 
 async def test_deleted_tasks_are_selected_and_restored(site: LiveSite) -> None:
@@ -30,7 +31,9 @@ async def test_deleted_tasks_are_selected_and_restored(site: LiveSite) -> None:
         await expect(page.get_by_role("heading", level=1)).to_have_text("Sand")
 
 
+@repetition
 async def test_a_deletion_leads_to_the_trash(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_trash.py."""
     board = site.create_board("Thrown away too")
     task = site.create_task(board, "Paint")
     async with site.open_page(f"/boards/{board['id']}") as page:

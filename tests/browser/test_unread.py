@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 from tests.support.installation import ApiClient
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import list_axe_violations
+from tests.support.tiers import repetition
 
 
 async def say(agent: ApiClient, board: dict, task: dict, words: str) -> None:
@@ -18,7 +19,9 @@ async def is_live(page: Page) -> None:
     await expect(page.locator(".live[data-state=live]").first).to_be_visible()
 
 
+@repetition
 async def test_a_comment_highlights_its_board_until_it_is_opened(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_unread.py and tests/web/test_stale_parts.py."""
     board, other = site.create_board("News"), site.create_board("Elsewhere")
     task = site.create_task(board, "Talk about it")
     agent = site.create_agent(board)
@@ -58,7 +61,9 @@ async def test_a_comment_highlights_its_card_until_it_is_read(site: LiveSite) ->
         await expect(card.locator(".unread")).to_be_hidden()
 
 
+@repetition
 async def test_the_line_above_new_comments_stays_while_more_arrive(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_unread.py."""
     board = site.create_board("Line")
     task = site.create_task(board, "Talk about it")
     agent = site.create_agent(board)

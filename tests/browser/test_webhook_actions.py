@@ -11,6 +11,7 @@ from playwright.async_api import expect
 
 from tests.support import forge_payloads as payloads
 from tests.support.live_site import LiveSite
+from tests.support.tiers import repetition
 
 SECRET = "the secret of this webhook"
 
@@ -66,7 +67,9 @@ async def test_leaving_a_template_that_was_only_tried_is_warned_about(
         await expect(page.get_by_role("heading", name="Payloads")).to_be_visible()
 
 
+@repetition
 async def test_a_template_is_tried_on_a_payload_before_it_is_saved(site: LiveSite, board) -> None:
+    """The steps are stated in tests/web/test_webhook_actions.py."""
     path = f"/boards/{board['id']}/webhooks"
     body: dict[str, Any] = {"description": "Alerts", "secret": SECRET}
     webhook = site.owner.call("POST", path, **body)

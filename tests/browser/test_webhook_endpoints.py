@@ -7,10 +7,13 @@ from standardwebhooks import Webhook
 
 from tests.support.http_host import HostPage, run_http_host
 from tests.support.live_site import LiveSite
+from tests.support.tiers import repetition
 from tests.support.webhook_receiver import parse_headers
 
 
+@repetition
 async def test_a_webhook_is_created_tried_and_repaired(site: LiveSite, board) -> None:
+    """The steps are stated in tests/web/test_webhook_endpoints.py."""
     async with run_http_host() as host, site.open_page("/webhooks") as page:
         host.pages["/hook"] = HostPage(b"broken", status=500)
         await page.get_by_role("link", name="New webhook").first.click()
