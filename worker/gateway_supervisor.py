@@ -19,10 +19,12 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.db.engine import MAX_WORKER_IDLE, TransactionFactory, is_temporary_error
+from core.db.listen import PostgresListener
 from core.errors import AppError
 from models import Agent, Gateway
 from openclaw import ConnectionDiagnosis, RetryPolicy
 from services import audit, desired_state, gateways
+from worker.scheduler import wait_for_any
 
 DEFAULT_RETRY_POLICY = RetryPolicy(first_delay=1.0, max_delay=7.0)
 AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}  # a renewal is a single statement
@@ -97,6 +99,7 @@ class GatewaySupervisor:
         self,
         connector: gateways.GatewayConnector,
         transaction: TransactionFactory,
+        listener: PostgresListener,
         *,
         jobs: Sequence[gateways.GatewayJob] = (),
         interval: float = 4.5,
@@ -106,6 +109,7 @@ class GatewaySupervisor:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._connector = connector
         self._transaction = transaction
+        self._listener = listener
         self._jobs = jobs
         self._interval = interval
         self._term = term or LeaseTerm()
@@ -117,10 +121,11 @@ class GatewaySupervisor:
     async def run(self, stop: asyncio.Event) -> None:
         """Lease gateways until `stop` is set. No lease outlives a long outage of the database."""
         try:
-            while not stop.is_set():
-                delay = await self._renew_leases()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), delay)
+            with self._listener.subscribe(gateways.GATEWAYS_TOPIC) as notified:
+                while not stop.is_set():
+                    notified.clear()
+                    delay = await self._renew_leases()
+                    await wait_for_any((stop, notified), delay)
         finally:
             await self._release_all()
 

@@ -68,7 +68,7 @@ async def run(
         skills.SkillConfirmationJob(fenced, open_read, listener),
     ]
     supervisor = GatewaySupervisor(
-        connector, transaction, jobs=jobs, interval=intervals.leases, term=term
+        connector, transaction, listener, jobs=jobs, interval=intervals.leases, term=term
     )
     webhooks = WebhookDeliveryWorker(settings, transaction, open_read, listener)
     name = secret_keys.build_application_name(cipher)

@@ -58,7 +58,7 @@ class Scheduler:
             while not stop.is_set():
                 notified.clear()
                 delay = await self._run_once(task)
-                await _wait_for_any((stop, notified), delay)
+                await wait_for_any((stop, notified), delay)
 
     async def _run_once(self, task: PeriodicTask) -> float:
         """Run a task, and return after how many seconds it is to run again."""
@@ -102,7 +102,7 @@ def stopped_by_caller() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _wait_for_any(events: Sequence[asyncio.Event], seconds: float) -> None:
+async def wait_for_any(events: Sequence[asyncio.Event], seconds: float) -> None:
     """Return when one of the events is set, and after so many seconds at the latest."""
     waits = [asyncio.create_task(event.wait()) for event in events]
     try:

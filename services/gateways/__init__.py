@@ -21,6 +21,7 @@ from services.gateways.command_grants import (
 )
 from services.gateways.commands import (
     CONNECTION_FIELDS,
+    GATEWAYS_TOPIC,
     GatewayCreate,
     GatewayUpdate,
     acquire_leases,

@@ -35,6 +35,7 @@ from services.gateways.ca_certificates import (
 )
 from services.gateways.connector import GatewayConnector
 from services.gateways.queries import lock_gateway
+from services.outbox import wake_workers
 
 CONNECTION_FIELDS = frozenset(
     {"url", "token", "allow_insecure_tls", "ca_certificates", "disable_device_pairing"}
@@ -144,6 +145,10 @@ def _name_conflict() -> Conflict:
 UNIQUE_ERRORS: rows.UniqueErrors = {"uq_gateways_organization_id_name": _name_conflict}
 
 
+GATEWAYS_TOPIC = "gateways"
+"""The topic on which workers are woken when gateways were added, changed or deleted."""
+
+
 async def create_gateway(
     session: AsyncSession, member: Member, connector: GatewayConnector, fields: GatewayCreate
 ) -> Gateway:
@@ -175,6 +180,7 @@ async def create_gateway(
             agents.agent_event(EventType.AGENT_CREATED, member.user, None, agent),
         ],
     )
+    await wake_workers(session, GATEWAYS_TOPIC)
     return gateway
 
 
@@ -219,6 +225,7 @@ async def update_gateway(
     event = _gateway_event(EventType.GATEWAY_UPDATED, member, gateway, changed=changed)
     after = {name: get_audited_value(name, new[name]) for name in audited}
     await events.record_events(session, [replace(event, before=before, after=after)])
+    await wake_workers(session, GATEWAYS_TOPIC)
     return gateway
 
 
@@ -295,6 +302,7 @@ async def delete_gateway(session: AsyncSession, member: Member, gateway_id: UUID
     await session.flush()
     deleted = _gateway_event(EventType.GATEWAY_DELETED, member, gateway)
     await events.record_events(session, [deleted, *agent_events])
+    await wake_workers(session, GATEWAYS_TOPIC)
 
 
 def _gateway_event(

@@ -1,12 +1,16 @@
 """The gateway supervisor: one process per gateway, which records the connection state."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from core.clock import now
+from core.config.settings import Settings
 from core.db.engine import TransactionFactory
+from core.db.listen import PostgresListener
 from models import Agent, Event, EventType, Gateway
 from openclaw import connection
 from services import gateway_status, gateways
@@ -141,10 +145,34 @@ async def test_a_status_that_an_outage_of_the_database_prevents_is_stored_later(
     assert not logged.exc_info
 
 
-async def test_changed_gateways_are_reconnected_and_deleted_ones_closed(
-    isolated_transaction: TransactionFactory, isolated_world: World, connector: GatewayConnector
+@pytest.fixture
+async def listener(isolated_settings: Settings) -> AsyncIterator[PostgresListener]:
+    listener = PostgresListener()
+    listening = asyncio.create_task(listener.listen(isolated_settings.dsn))
+    await asyncio.wait_for(listener.connected.wait(), 10)
+    yield listener
+    listening.cancel()
+
+
+async def test_new_changed_and_deleted_gateways_are_noticed_at_once(
+    isolated_transaction: TransactionFactory,
+    isolated_world: World,
+    connector: GatewayConnector,
+    listener: PostgresListener,
 ) -> None:
-    async with run_fake_gateway(FakeGateway()) as fake, run_fake_gateway(FakeGateway()) as other:
+    """The next renewal of the leases would be after the test."""
+    async with (
+        run_fake_gateway(FakeGateway()) as fake,
+        run_fake_gateway(FakeGateway()) as other,
+        run_supervisor(connector, isolated_transaction, listener, interval=600.0),
+    ):
+        first = await create_gateway(
+            isolated_transaction, isolated_world, connector, other, name="First"
+        )
+        await wait_for(lambda: is_true(other.is_connected))
+        async with isolated_transaction() as session:
+            await gateways.delete_gateway(session, isolated_world.alice_member, first.id)
+        await wait_for(lambda: is_true(not other.is_connected))
         gateway = await create_gateway(
             isolated_transaction, isolated_world, connector, fake, token="wrong"
         )
@@ -162,19 +190,11 @@ async def test_changed_gateways_are_reconnected_and_deleted_ones_closed(
                     session, isolated_world.alice_member, connector, gateway.id, changes
                 )
 
-        async with run_supervisor(connector, isolated_transaction):
-            await wait_for(lambda: is_stuck_at("token"))
-            await change(token=TOKEN)
-            await wait_for(lambda: is_with(fake))
-            await change(url=other.url, token=TOKEN)
-            await wait_for(lambda: is_with(other))
-            async with isolated_transaction() as session:
-                await gateways.delete_gateway(session, isolated_world.alice_member, gateway.id)
-
-            async def is_left() -> bool:
-                return not (fake.is_connected or other.is_connected)
-
-            await wait_for(is_left)
+        await wait_for(lambda: is_stuck_at("token"))
+        await change(token=TOKEN)
+        await wait_for(lambda: is_with(fake))
+        await change(url=other.url, token=TOKEN)
+        await wait_for(lambda: is_with(other))
 
 
 async def test_undecryptable_secrets_are_reported_and_affect_no_other_gateway(

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from core.db.engine import TransactionFactory
+from core.db.listen import PostgresListener
 from models import Gateway
 from openclaw import RetryPolicy
 from services import gateways
@@ -21,12 +22,15 @@ QUICK_POLICY = RetryPolicy(first_delay=0.01, max_delay=0.05, operator_delay=0.05
 
 @asynccontextmanager
 async def run_supervisor(
-    connector: GatewayConnector, transaction: TransactionFactory, **how: Any
+    connector: GatewayConnector,
+    transaction: TransactionFactory,
+    listener: PostgresListener | None = None,
+    **how: Any,
 ) -> AsyncGenerator[GatewaySupervisor]:
-    """Run the supervisor of a process."""
+    """Run the supervisor of a process; without a listener nothing wakes it."""
     stop = asyncio.Event()
     how = {"interval": 0.05, "retry_policy": QUICK_POLICY} | how
-    holder = GatewaySupervisor(connector, transaction, **how)
+    holder = GatewaySupervisor(connector, transaction, listener or PostgresListener(), **how)
     running = asyncio.create_task(holder.run(stop))
     try:
         yield holder
