@@ -206,6 +206,7 @@ async def test_existing_agents_can_be_linked_and_unlinked(
     site: LiveSite, with_scripts: bool
 ) -> None:
     """The steps are stated in tests/web/test_gateway_agents.py."""
+    site.create_board("Another")  # the first board is chosen already
     board = site.create_board(f"Linking {with_scripts}")
     async with a_workshop(site, f"Links {with_scripts}") as (workshop, address):
         workshop.entries["writer"] = {"name": "Wanda", "workspace": "/home/wanda"}
