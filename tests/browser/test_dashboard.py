@@ -22,7 +22,8 @@ async def read_top(page: Page, selector: str) -> float:
 async def test_the_dashboard_changes_without_moving(site: LiveSite) -> None:
     board = site.create_board("Harbour works")
     agent = site.create_agent(board, "Juniper")
-    first, second = [site.create_task(board, title) for title in ("Paint it", "Sail it")]
+    titles = ("Paint it", "Sail it", "Moor it")
+    first, second, third = [site.create_task(board, title) for title in titles]
     site.request_approval(agent, board, first, "First")
     async with site.open_page(f"/dashboard?board={board['id']}") as page:
         await expect(page.locator(".live[data-state=live]").first).to_be_visible()
@@ -43,7 +44,7 @@ async def test_the_dashboard_changes_without_moving(site: LiveSite) -> None:
         assert abs(await read_top(page, "#dashboard-activity") - before) < 1
 
         approvals = page.locator("#dashboard-approvals")
-        await asyncio.to_thread(site.request_approval, agent, board, second, "Second")
+        await asyncio.to_thread(site.request_approval, agent, board, third, "Second")
         await expect(approvals.locator(".lamp")).to_have_attribute("data-n", "2")
         await expect(approvals.locator("li")).to_have_count(2)
         await news.click()

@@ -295,7 +295,10 @@ async def test_a_probe_that_is_not_recorded_requests_no_sync(
 
         before = await load_generation()
         assert before is not None
-        late = {"interval": 60, "term": LeaseTerm(600)}  # it does not see the change
+        late: dict[str, Any] = {
+            "interval": 60,
+            "term": LeaseTerm(600),
+        }  # it does not see the change
         async with run_supervisor(connector, isolated_transaction, **late):
             await wait_for(lambda: is_known("2026.7.1"))
             async with isolated_transaction() as session:

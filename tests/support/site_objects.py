@@ -70,7 +70,6 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
     done = site.create_task(board, f"Have learnt {LONG_WORD}")
     dropped = site.create_task(board, f"Forget {LONG_WORD}{LONG_WORD}")
     site.owner.call("DELETE", f"/boards/{board['id']}/tasks/{dropped['id']}")
-    site.update_task(board, done, status="done")
     for each in (first, task):
         path = f"/agent/boards/{board['id']}/tasks/{each['id']}/comments"
         agent.call("POST", path, message=LONG_TEXT)
@@ -82,6 +81,7 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
     decided = site.request_approval(agent, board, done, f"Was {LONG_WORD} learnt?")
     path = f"/boards/{board['id']}/approvals/{decided['id']}"
     site.owner.client.patch(path, json={"status": "approved"}).raise_for_status()
+    site.update_task(board, done, status="done")
     question = site.request_approval(
         agent, board, task, f"May I learn {LONG_WORD}{LONG_WORD}?", sure=40
     )

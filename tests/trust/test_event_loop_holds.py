@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from api.app import OPERATIONS
 from api.framework.operation import PREFIX, Operation
 from core.config.settings import Settings
-from core.event_loop import ID
+from core.event_loop import ID, MAX_HOLD
 from core.paging import MAX_PAGE_SIZE
 from tests.conftest import copy_database
 from tests.support.api_fixtures import HIGH_RATE_LIMITS
@@ -134,8 +134,8 @@ def walk(site: WorstSite, requests: Sequence[WorstRequest]) -> list[int]:
         statuses.append(status)
         assert status < 500 or status == UNREACHABLE_GATEWAY, (request[1], status)
         assert status not in (401, 429, 431), (request[1], status)
-    limit = calibrate()
-    slow = {hold.place for hold in site.server.holds.values() if hold.seconds > limit}
+    # By the lowest limit, because that of `check_holds` depends on the moment.
+    slow = {hold.place for hold in site.server.holds.values() if hold.seconds > MAX_HOLD}
     for place in slow:
         del site.server.holds[place]
     for request in requests:

@@ -21,7 +21,7 @@ from web.ui.assets import STATIC
 from web.ui.translation import SOURCE, reader_language
 
 SHORTCUTS = render.TEMPLATES / "_shortcuts.html"
-RENDERED_FROM_CACHE = re.compile(r"render_cached\('([^']+)'")
+RENDERED_FROM_CACHE = re.compile(r"render_(?:cached|macro)\('([^']+)'")
 TEMPLATES = sorted(render.TEMPLATES.rglob("*.html"))
 MACROS = '{% import "macros/ui.html" as ui %}{% import "macros/forms.html" as forms %}'
 
