@@ -102,7 +102,7 @@ async def test_statements_of_deleting_a_gateway_without_boards(
         session.add(gateway)
         await session.flush()
         session.add_all(make_main_agent(gateway))
-    await assert_few_statements(alice, "DELETE", f"/gateways/{gateway.id}", limit=11)
+    await assert_few_statements(alice, "DELETE", f"/gateways/{gateway.id}", limit=12)
 
 
 async def test_statements_of_listing_the_messages_of_a_main_agent(
