@@ -19,6 +19,7 @@ MAX_DIRECT_VALUES = 25_000  # more are decoded in a thread; the event loop decod
 SURROGATE_ESCAPES = ("\\ud", "\\uD")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # the decoder has joined those of a pair
 SLICE_LENGTH = 100_000  # characters of a text in which they are replaced at once, in 5 ms
+MAX_DIRECT_LENGTH = 1_000_000  # characters of a frame with halves that is decoded directly
 
 ScanValue: TypeAlias = Callable[[str, int], tuple[Any, int]]
 """Returns the value at a place of a text, and the place after it."""
@@ -95,7 +96,9 @@ async def _decode_object(raw: str | bytes) -> dict[str, Any]:
     if not isinstance(raw, str):
         raise _malformed("a binary frame")
     try:
-        if sum(map(raw.count, ("[", "{", ",", *SURROGATE_ESCAPES))) <= MAX_DIRECT_VALUES:
+        halves = sum(map(raw.count, SURROGATE_ESCAPES))
+        is_short = not halves or len(raw) <= MAX_DIRECT_LENGTH
+        if is_short and halves + sum(map(raw.count, "[{,")) <= MAX_DIRECT_VALUES:
             frame = _decode(raw, json.JSONDecoder(parse_int=_parse_integer))
         else:
             frame = await asyncio.to_thread(_decode, raw, _SlowDecoder())

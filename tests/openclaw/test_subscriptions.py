@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from openclaw import EVENTS_MISSED, GatewayEvent, frames
-from openclaw.frames import MAX_DIRECT_VALUES
+from openclaw.frames import MAX_DIRECT_LENGTH, MAX_DIRECT_VALUES
 from openclaw.subscriptions import MAX_QUEUE_SIZE, EventHub
 
 
@@ -51,10 +51,14 @@ async def test_halves_of_characters_are_replaced_in_all_texts(count: int) -> Non
     assert event.payload["both"] == colliding
 
 
-async def test_many_halves_of_characters_are_replaced_in_a_thread(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("letters", "count"), [(1, frames.SLICE_LENGTH), (MAX_DIRECT_LENGTH, 1)])
+async def test_halves_of_characters_in_long_frames_are_replaced_in_a_thread(
+    monkeypatch: pytest.MonkeyPatch, letters: int, count: int
 ) -> None:
-    """25 MB of them would hold the event loop for a quarter of a second."""
+    """25 MB of them would hold the event loop for a quarter of a second, and so would one of them.
+
+    All texts of its frame are searched.
+    """
     threads: list[str] = []
     replace = frames.LONE_SURROGATE
 
@@ -65,10 +69,11 @@ async def test_many_halves_of_characters_are_replaced_in_a_thread(
             return replace.sub(replacement, text)
 
     monkeypatch.setattr(frames, "LONE_SURROGATE", Pattern())
-    payload = {"text": "a\udc00" * frames.SLICE_LENGTH}
+    text = "a" * letters
+    payload = {"text": f"{text}\udc00" * count}
     event = await frames.decode_frame(
         json.dumps({"type": "event", "event": "chat", "payload": payload})
     )
     assert isinstance(event, GatewayEvent)
-    assert event.payload["text"] == "a\ufffd" * frames.SLICE_LENGTH
+    assert event.payload["text"] == f"{text}\ufffd" * count
     assert threading.current_thread().name not in threads
