@@ -83,8 +83,6 @@ async def request_approval(
     rules.require_undecided(fields, actor)
     payload = rules.payload_with_reason(fields)
     linked = await _load_tasks(session, board, rules.linked_task_ids(fields))
-    if is_completion_kind(fields.action_type):
-        _require_open_tasks(linked)
     if not is_decided_at_once:
         task_ids = [task.id for task in linked]
         equal = await _find_equal_request(session, actor, board, fields, payload, task_ids)
@@ -93,6 +91,8 @@ async def request_approval(
             equal.request_count += 1
             await session.flush()
             return await get_approval(session, board, equal.id)
+    if is_completion_kind(fields.action_type):
+        _require_open_tasks(linked)
     await _ensure_no_pending_approval(session, board, [task.id for task in linked])
     detail = build_approval(actor, board, fields, payload, linked)
     await _add_with_links(session, detail, linked)

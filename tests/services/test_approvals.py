@@ -280,3 +280,14 @@ async def test_a_task_that_is_done_needs_no_approval_to_complete_it(session, wor
             assert refused.value.details["task_ids"] == [str(done.id)]
     assert await list_recorded_events(session) == []
     await request_approval(session, world.worker, world, action_type="deploy", task_id=done.id)
+
+
+async def test_a_repeated_request_is_found_after_its_task_was_done(session, world) -> None:
+    task = world.make_task("Begun")
+    session.add(task)
+    await session.flush()
+    given = {"action_type": "task.complete", "task_id": task.id}
+    approval = (await request_approval(session, world.worker, world, **given)).approval
+    task.status = Status.DONE
+    repeated = await request_approval(session, world.worker, world, **given)
+    assert (repeated.approval.id, repeated.approval.request_count) == (approval.id, 2)
