@@ -224,16 +224,13 @@ async def load_read_state(
     Items are new after the last event that was read, or after `shown_since` if that is before it:
     an open page keeps showing what was new when it was opened.
     """
-    last, positions, new_items = await _build_state_query(of_task=task_id is not None).fetch(
-        source,
-        organization_id=board.organization_id,
-        user_id=user.id,
-        board_id=board.id,
-        task_id=task_id,
-        seq=shown_since,
-    )
+    place = {"user_id": user.id, "board_id": board.id, "task_id": task_id}
+    query = _build_state_query(of_task=task_id is not None)
+    last, positions = await query.fetch(source, organization_id=board.organization_id, **place)
     read_up_to = positions[0][0] if positions else None
     since = read_up_to if shown_since is None else min(shown_since, read_up_to or 0)
+    items = CHAT_AFTER if task_id is None else COMMENTS_AFTER
+    new_items = await items.fetch(source, seq=since or 0, **place)
     return ReadState(last[0][0] if last else 0, read_up_to, since, new_items)
 
 
@@ -241,21 +238,33 @@ async def load_read_state(
 def _build_state_query(*, of_task: bool) -> CombinedQuery:
     kind = ReadKind.COMMENTS if of_task else ReadKind.CHAT
     is_own = is_marker_of(ReadMarker, BOARD_ID, TASK_ID if of_task else None, kind)
-    position = select(ReadMarker.seen_seq).where(is_own)
-    since = func.least(func.coalesce(position.scalar_subquery(), 0), SEQ)  # without null
-    later = and_(Event.board_id == BOARD_ID, Event.seq > since)
-    if of_task:
-        items = select(Event.id, Event.seq).where(
-            later, Event.task_id == TASK_ID, IS_COMMENT_OF_OTHER
-        )
-    else:
-        is_message = and_(Event.type == EventType.BOARD_MEMORY_CREATED, Note.is_chat, IS_OF_OTHER)
-        items = select(Note.id, Event.seq).join(Note, Note.id == NOTE_ID).where(later, is_message)
-    return CombinedQuery(
-        events.LAST_SEQ,
-        Query(position),
-        Query(items.order_by(Event.seq).limit(MAX_PAGE_SIZE), UnreadItem._make),
+    return CombinedQuery(events.LAST_SEQ, Query(select(ReadMarker.seen_seq).where(is_own)))
+
+
+# Statements of their own: the plan is good only if PostgreSQL knows that few events follow.
+COMMENTS_AFTER: Query[UnreadItem] = Query(
+    select(Event.id, Event.seq)
+    .where(
+        Event.board_id == BOARD_ID, Event.task_id == TASK_ID, Event.seq > SEQ, IS_COMMENT_OF_OTHER
     )
+    .order_by(Event.seq)
+    .limit(MAX_PAGE_SIZE),
+    UnreadItem._make,
+)
+CHAT_AFTER: Query[UnreadItem] = Query(
+    select(Note.id, Event.seq)
+    .join(Note, Note.id == NOTE_ID)
+    .where(
+        Event.board_id == BOARD_ID,
+        Event.type == EventType.BOARD_MEMORY_CREATED,
+        Event.seq > SEQ,
+        Note.is_chat,
+        IS_OF_OTHER,
+    )
+    .order_by(Event.seq)
+    .limit(MAX_PAGE_SIZE),
+    UnreadItem._make,
+)
 
 
 async def mark_read(
