@@ -30,6 +30,7 @@ DEFAULT_RETRY_POLICY = RetryPolicy(first_delay=1.0, max_delay=7.0)
 AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}  # a renewal is a single statement
 CLOSE_TIMEOUT = 0.3  # seconds for closing the connections when the worker stops
 RETRY_DELAY = 1.0  # seconds after a renewal that has failed
+MIN_PAUSE = 0.2  # seconds between two renewals, however many gateways are changed
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # which continues during a sleep
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,9 @@ class GatewaySupervisor:
                 while not stop.is_set():
                     notified.clear()
                     delay = await self._renew_leases()
-                    await wait_for_any((stop, notified), delay)
+                    pause = min(delay, MIN_PAUSE)
+                    await wait_for_any((stop,), pause)
+                    await wait_for_any((stop, notified), delay - pause)
         finally:
             await self._release_all()
 
