@@ -231,7 +231,6 @@ async def _replace_database(
         async with server.transaction():
             await server.execute(f"alter database {current} rename to {replaced}")
             await server.execute(f"alter database {restored} rename to {current}")
-        await server.execute(f"drop database {replaced}")
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CommandError(
             f"The database could not be replaced, and is as it was: {error}."
@@ -240,6 +239,10 @@ async def _replace_database(
         # If the connection broke, the next restore drops it. The first error is what people need.
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError):
             await server.execute(f"drop database if exists {restored}")
+    try:
+        await server.execute(f"drop database {replaced}")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        print(f"The former database is still there as {replaced}: {error}.")
 
 
 async def _grant_again(dsn: str, grants: list[str]) -> None:
