@@ -162,7 +162,7 @@ async def test_a_text_that_the_browser_does_not_copy_is_selected(site: LiveSite)
         dialog = page.get_by_role("dialog", name="Invitation link")
         link = await dialog.locator(".copy code").inner_text()
         await dialog.get_by_role("button", name="Copy the link").click()
-        field = page.get_by_role("textbox", name="Press Ctrl+C to copy")
+        field = page.get_by_role("textbox", name="Not copied. Copy the selected text.")
         await expect(field).to_be_focused()
         selected = "area => area.value.slice(area.selectionStart, area.selectionEnd)"
         assert await field.evaluate(selected) == link

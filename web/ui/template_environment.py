@@ -65,6 +65,7 @@ class TemplateEnvironment(Environment):
 
 
 MAX_TEXTS = 8_000  # about 3 MB
+MAX_MACROS = 4_000  # about 4 MB, with hostile names of boards up to 100
 MAX_PARTS = 500  # about 3 MB
 
 
@@ -77,7 +78,7 @@ def _render_part(
     return part
 
 
-@lru_cache(MAX_TEXTS)  # also by the language of the texts
+@lru_cache(MAX_MACROS)  # also by the language of the texts
 def _render_macro(
     environment: Environment,
     language: str,
@@ -155,7 +156,7 @@ SCRIPT_TEXTS = {
     "waiting": N_("New items that need you: %(count)d"),
     "places": N_("%(first)d to %(last)d of %(total)d"),
     "copied": N_("Copied"),
-    "press_to_copy": N_("Press Ctrl+C to copy"),
+    "press_to_copy": N_("Not copied. Copy the selected text."),
     "too_early": N_("Ignored: this has only just appeared."),
     "still_loading": N_("Ignored: the request is still loading."),
     "other_open": N_("Ignored: another request is open. Press Enter to open this one first."),
