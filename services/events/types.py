@@ -426,7 +426,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.TASK_DELETED: EventDefinition(
         N_("Task deleted: %(title)s"),
         N_("task deleted"),
-        (*TASK, *INBOX, "trash"),
+        (*TASK, *INBOX, "rail", "trash"),
         feed_kind="tasks",
         feed_text=N_("%(actor)s deleted %(subject)s"),
         history_text=N_("%(actor)s deleted this task."),
@@ -438,7 +438,7 @@ EVENT_DEFINITIONS: Mapping[EventType, EventDefinition] = {
     EventType.TASK_RESTORED: EventDefinition(
         N_("Task restored: %(title)s"),
         N_("task restored"),
-        (*TASK, *INBOX, "trash"),
+        (*TASK, *INBOX, "rail", "trash"),
         feed_kind="tasks",
         feed_text=N_("%(actor)s restored %(subject)s"),
         history_text=N_("%(actor)s restored this task."),

@@ -126,6 +126,7 @@ async def test_an_old_token_can_be_ended_at_once(alice, world, address, browsers
 
 
 async def test_the_example_of_an_approval_leads_to_the_inbox(alice, new) -> None:
-    assert 'under <a class="link" href="/approvals">Needs you</a>.' in await create_agent(
-        alice, new
+    assert (
+        'under <a class="link" href="/approvals" target="_blank">Needs you</a>.'
+        in await create_agent(alice, new)
     )

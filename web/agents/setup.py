@@ -116,7 +116,10 @@ class ExampleContext:
             "confidence": 90,
             "payload": {"reason": "Everything that was asked for is there."},
         }
-        note = _('The approval appears under <a class="link" href="/approvals">Needs you</a>.')
+        note = _(  # in another tab: this page shows the token only once
+            'The approval appears under <a class="link" href="/approvals" target="_blank">'
+            "Needs you</a>."
+        )
         yield CurlExample(
             _("Request an approval"),
             Markup(note),  # noqa: S704 (a text of ours)
