@@ -127,7 +127,10 @@ class ExampleContext:
         )
         yield CurlExample(
             _("Read the decision"),
-            _("The status is pending, approved or rejected. The newest approval comes first."),
+            _(
+                "The status is pending, approved or rejected. It stays pending for a few seconds"
+                " after a decision, while people can undo it. The newest approval comes first."
+            ),
             self._curl_command("GET", f"{self._board_path}/approvals?limit=1"),
         )
 
