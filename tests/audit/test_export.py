@@ -10,6 +10,7 @@ import pytest
 
 from cli import audit as audit_command
 from core.canonical_json import format_canonical_json
+from core.clock import now
 from core.db.engine import TransactionFactory
 from services import audit
 from tests.support.api_fixtures import Client
@@ -206,6 +207,7 @@ async def test_the_page_shows_and_filters_the_audit(
     assert "Weigh" in filtered
     assert "Draw" not in filtered
     assert "No record matches" in (await browser.get("/audit?until=2020-01-01")).text
+    assert "Weigh" in (await browser.get(f"/audit?until={now():%Y-%m-%d}")).text  # the whole day
     exported = await browser.get("/audit/export")
     assert audit.verify_export(exported.content.splitlines(keepends=True)).problem is None
     assert (await browser.get("/audit?chain=installation")).status_code == 403

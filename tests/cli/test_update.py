@@ -19,6 +19,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from cli.migrate import SCRIPTS
+from cli.update import find_newest_tag
 from core.version import VERSION
 from tests.cli.conftest import ROOT, sign_up_owner
 from tests.support.initial_database import INITIAL_DATABASE
@@ -442,3 +443,19 @@ def test_no_request_fails_while_one_release_follows_another(
             assert checkout.process.wait(TIMEOUT) == 0
             load.wait_for_requests()
         assert load.received == load.created
+
+
+@pytest.mark.parametrize(
+    ("tags", "newest"),
+    [
+        ("v999.9.0\nv999.10.0\nv999.2.0", "v999.10.0"),  # as text, 9 is after 10
+        (f"v{VERSION}\nv0.9.0", None),
+        ("vnext\nv999", None),
+        ("", None),
+    ],
+)
+def test_the_newest_release_is_found_by_its_numbers(
+    monkeypatch: pytest.MonkeyPatch, tags: str, newest: str | None
+) -> None:
+    monkeypatch.setattr("cli.update.run_git", lambda *_arguments: tags)
+    assert find_newest_tag() == newest

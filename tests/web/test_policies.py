@@ -79,6 +79,7 @@ async def test_a_rule_is_added_changed_moved_switched_and_deleted(
     assert (await alice.post(f"{at}/moves", data={"version": "3", "to": "down"})).status_code == 303
     off = {"version": "4", "to": "off"}
     assert (await alice.post(f"{at}/switches", data=off)).status_code == 303
+    assert (await alice.post(at, data=edit)).status_code == 303  # does not switch it on again
     rules = await load_rules(transaction)
     assert [(rule.name, rule.is_enabled) for rule in rules] == [
         ("Messages", True),
