@@ -41,7 +41,7 @@ from models import (
     User,
 )
 from services import boards, organizations
-from services.gateways.requests.rules import asks_for_secret, has_equal_ids
+from services.gateways.requests.rules import asks_for_secret, has_duplicate_question_ids
 
 NEWEST_FIRST = (GatewayRequest.created_at.desc(), GatewayRequest.id.desc())
 LAST_ENDED_FIRST = (GatewayRequest.ended_at.desc().nulls_first(), *NEWEST_FIRST)
@@ -84,9 +84,9 @@ class RequestDetail:
         return asks_for_secret(self.request)
 
     @property
-    def has_equal_ids(self) -> bool:
+    def has_duplicate_question_ids(self) -> bool:
         """Whether two questions have the same id; they can only be left unanswered here."""
-        return has_equal_ids(self.request)
+        return has_duplicate_question_ids(self.request)
 
     @property
     def short_hash(self) -> str:

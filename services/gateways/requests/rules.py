@@ -86,7 +86,7 @@ def validate_answer(request: GatewayRequest, answer: GatewayAnswer) -> dict[str,
         raise Invalid("answers_required", N_("Answer the questions."), field="answers")
     if answer.cancel:
         return dict(CANCELLATION)
-    if has_equal_ids(request):
+    if has_duplicate_question_ids(request):
         raise Conflict(
             "question_ids_equal",
             N_("Two of these questions have the same id. Answer them on the gateway itself."),
@@ -134,7 +134,7 @@ def asks_for_secret(request: GatewayRequest) -> bool:
     return any(one.get("isSecret") or one.get("secretStore") for one in request.questions)
 
 
-def has_equal_ids(request: GatewayRequest) -> bool:
+def has_duplicate_question_ids(request: GatewayRequest) -> bool:
     """Return whether two questions have the same id, by which gateways tell answers apart."""
     ids = [one["questionId"] for one in request.questions]
     return len(set(ids)) < len(ids)
