@@ -16,7 +16,12 @@ from tests.support.delivery_gateway import DeliveryGateway, run_delivery_gateway
 from tests.support.rounds import ROUNDS_FOR_ALL_OUTCOMES
 from tests.support.world import World
 
-DELAYS = (0, 20, 3, 6)  # statements before one of two transactions; the other has the mirrored one
+DELAYS = (0, 60, 3, 6)
+"""Statements before one of two transactions; the other has the mirrored one.
+
+60 are more than either of them executes: each of the two is first in some rounds, also on a busy
+machine.
+"""
 
 
 @pytest.fixture
@@ -68,7 +73,8 @@ async def test_no_message_is_claimed_after_a_stop_has_committed(delivery: Delive
     outcomes = set()
     for round in range(ROUNDS_FOR_ALL_OUTCOMES):
         await reset(delivery)
-        claimed, at_stop = await asyncio.gather(claim(round % 3), stop(round % 4))
+        delays = DELAYS[round % 4], DELAYS[-round % 4]
+        claimed, at_stop = await asyncio.gather(claim(delays[0]), stop(delays[1]))
         assert claimed is None
         assert await count_attempts(delivery) == at_stop, round
         outcomes.add(at_stop)
@@ -157,7 +163,8 @@ async def test_no_task_is_taken_after_a_stop_has_committed(
     async with isolated_transaction() as session:
         session.add(task)
 
-    async def claim() -> None:
+    async def claim(delay: int) -> None:
+        await let_others_run(isolated_transaction, delay)
         async with isolated_transaction() as session:
             board = await boards.lock_board(session, world.worker, world.board.id)
             changes = {"status": "in_progress"}
@@ -181,7 +188,9 @@ async def test_no_task_is_taken_after_a_stop_has_committed(
             await session.execute(update(Organization).values(stopped_at=None))
             fresh = {"status": "inbox", "assigned_agent_id": None, "in_progress_at": None}
             await session.execute(update(Task).values(fresh))
-        _, at_stop = await asyncio.gather(claim(), stop(round % 10), return_exceptions=True)
+        _, at_stop = await asyncio.gather(
+            claim(DELAYS[round % 4]), stop(DELAYS[-round % 4]), return_exceptions=True
+        )
         assert await read_status() == at_stop, round
         outcomes.add(at_stop)
     assert outcomes == {"inbox", "in_progress"}
