@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import attrgetter
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from core.clock import now
 from core.paging import Paging
 from models import ApprovalStatus, EventType, Status, Task
-from services import activity, approvals, boards, metrics, sidebar, tasks, tool_calls
+from services import activity, approvals, boards, events, metrics, sidebar, tasks, tool_calls
 from services.activity import ActivityFilters
 from services.gateways import requests
 from services.inbox import load_waiting_items
@@ -101,6 +102,7 @@ READS = {
     "the activity of an agent": lambda session, world: activity.list_agent_activity(
         session, world.worker, PAGE
     ),
+    "the last event": lambda session, world: events.get_last_seq(session, world.tern.id),
     "comments": lambda session, world: activity.list_comment_entries(
         session, world.alice_member, PAGE
     ),
@@ -180,6 +182,33 @@ async def test_a_read_uses_indexes_and_counters(filled, read) -> None:
         await check_plans(session, partial(read, session, world))
         await part.rollback()
     session.expunge_all()
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+async def test_a_read_does_not_depend_on_the_events_of_another_organization(filled, read) -> None:
+    session, world = filled
+    quiet = replace(
+        world,
+        **{"tern": world.plover, "alice": world.charlie, "alice_member": world.charlie_member},
+        **{"board": world.charlies_board, "worker": world.charlies_worker},
+    )
+    async with session.begin_nested() as part:
+        # PostgreSQL plans like this after it has executed the same statement some times.
+        await session.execute(text("set local plan_cache_mode = force_generic_plan"))
+        before = await count_read_events(session)
+        await read(session, quiet)
+        assert await count_read_events(session) - before < 100
+        await part.rollback()
+    session.expunge_all()
+
+
+async def count_read_events(session: AsyncSession) -> int:
+    """Return how many events this transaction has read."""
+    statement = text(
+        "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables"
+        " where relname = 'activity_events'"
+    )
+    return (await session.scalars(statement)).one()
 
 
 async def test_long_lists_are_counted_up_to_a_limit(filled) -> None:
