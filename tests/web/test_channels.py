@@ -17,6 +17,7 @@ from models import (
 from services import channels
 from tests.support.browser_subscription import BrowserSubscription
 from tests.support.channel_hosts import mail_server, receiver, settings
+from tests.support.plain_browser import PlainPage
 from tests.support.secret_key import CIPHER
 
 __all__ = ["mail_server", "receiver", "settings"]
@@ -154,12 +155,12 @@ async def test_a_channel_is_renamed_paused_and_deleted(alice, receiver) -> None:
     path = await add(alice, "discord", url=f"{receiver.address}/hook")
     assert (await alice.post(f"{path}/names", data={"name": " "})).status_code == 422
     await alice.post(f"{path}/names", data={"name": "Ops <b>"})
-    await alice.post(f"{path}/pauses", data={"paused": "on"})
-    page = (await alice.get(path)).text
-    assert "Ops &lt;b&gt;" in page
-    assert "Paused" in page
-    await alice.post(f"{path}/pauses", data={"paused": ""})
-    assert "Active" in (await alice.get(path)).text
+    page = await PlainPage(alice).open(path)
+    await page.press("Pause")
+    assert page.heading == "Ops <b>"
+    assert "Paused" in page.text
+    await page.press("Resume")
+    assert "Active" in page.text
     assert (await alice.post(f"{path}/deletions", data={})).headers["Location"] == PATH
     assert (await alice.get(path)).status_code == 404
 

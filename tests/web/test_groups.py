@@ -199,6 +199,17 @@ async def test_an_admin_changes_a_group_and_its_boards(
     assert "kept" in invalid.text
 
 
+async def test_a_board_that_has_left_meanwhile_is_not_added_again(
+    alice, world, group, group_path, transaction, load_boards
+) -> None:
+    async with transaction() as session:
+        (await session.get_one(Board, world.board.id)).board_group_id = None
+    ids = [str(world.board.id)]
+    data = NEW | {"shown_board_ids": ids, "board_ids": [*ids, str(world.garden.id)]}
+    assert (await alice.post(f"{group_path}/edit", data=data)).status_code == 303
+    assert await load_boards(group) == {"Garden"}
+
+
 async def test_the_form_says_which_boards_cannot_be_changed(
     alice, dana, world, transaction, load_boards
 ) -> None:

@@ -14,6 +14,7 @@ from models import DefaultView, Event, EventType, SavedView, Tag
 from services import saved_views
 from services.saved_views import MAX_VIEWS, SavedViewCreate
 from tests.support.board_rows import make_tag
+from tests.support.plain_browser import PlainPage
 from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial", "HX-Target": "div#board-view"}
@@ -285,6 +286,18 @@ async def test_a_view_that_was_saved_meanwhile_is_not_overwritten(
     resolved = {"query": fields["query"], "shown.query": current}
     assert (await alice.post(address, data=resolved)).status_code == 303
     assert "priority=low" in (await load_views(transaction))["Urgent"].query
+
+
+async def test_a_name_that_somebody_else_changed_meanwhile_stays(
+    alice, bob, transaction, views_path
+) -> None:
+    address = await save(alice, views_path, "Urgent", shared="on")
+    page = await PlainPage(alice).open(views_path)
+    await bob.post(address, data={"name": "Most urgent"})
+    page.fill("Name", "Soon")
+    await page.press("Rename")
+    assert page.status == 409
+    assert list(await load_views(transaction)) == ["Most urgent"]
 
 
 async def test_a_rename_that_is_rejected_keeps_the_typed_name(alice, views_path) -> None:
