@@ -127,6 +127,10 @@ async def test_filters_are_in_the_address(alice, board_path, transaction, world)
     assert "?view=list&amp;tag=docs&amp;tag=x&amp;not_tag=y" in several
     assert await shown("?needs=1") == set()
     assert await shown("?view=list&q=held") == {"Held"}
+    filters = "q=x&agent=nobody&not_agent=nobody&tag=x&not_tag=x&priority=low&status=done"
+    filters += "&field=x&value=x&needs=1&blocked=1"
+    page = (await alice.get(f"{board_path}?view=list&{filters}")).text
+    assert f'id="show-all" href="{board_path}?view=list"' in page
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from services import notifications
 from services.notifications import Choice, NotificationPreferencesUpdate, Preferences
 from tests.support.board_rows import make_board
 from tests.support.people_rows import make_board_access
+from tests.support.plain_browser import PlainPage
 from tests.support.world import World
 
 PATH = "/settings/notifications"
@@ -114,6 +115,9 @@ async def test_a_board_has_choices_of_its_own(bob, channel, transaction, world) 
         Choice(Kind.MENTION, world.board.id, channel.id): False,
         Choice(Kind.ASSIGNED, world.board.id): True,
     }
+    board_page = await PlainPage(bob).open(address)
+    assert board_page.get_field("Mention: Phone <b>").value == "Off"
+    assert board_page.get_field("Task assigned to you: In Mission Control").value == "On"
     page = (await bob.get(PATH)).text
     assert f'{PATH}?board={world.board.id}" dir="auto">{world.board.name}</a>' in page
 
