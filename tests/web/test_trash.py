@@ -10,6 +10,7 @@ from core.db.engine import TransactionFactory
 from models import DeletedTask, Event, EventType, Task, new_id
 from services import tasks
 from services.tasks import bulk_changes
+from tests.support.plain_browser import PlainPage
 from tests.support.world import World
 
 HTMX = {"HX-Request": "true", "HX-Request-Type": "partial"}
@@ -165,20 +166,20 @@ async def test_an_admin_deletes_a_task_permanently_after_a_question(
     alice, path, transaction, deleted
 ) -> None:
     secret, other = deleted
-    asked = await alice.post(f"{path}/deletions", data={"task_ids": str(secret.id)})
-    assert "Delete 1 task permanently?" in asked.text
-    assert "Nobody can restore it." in asked.text
-    assert f'<a href="{path}" dir="auto">Trash</a>' in asked.text
-    assert "Write &lt;i&gt;it&lt;/i&gt;" in asked.text
+    page = await PlainPage(alice).open(path)
+    page.check("Select “Write <i>it</i>”")
+    await page.press("Delete permanently")
+    assert page.heading == "Delete 1 task permanently?"
+    assert "Nobody can restore it." in page.text
+    assert "Write <i>it</i>" in page.text
+    assert page.get("a", "Trash").attributes["href"] == path
     assert len(re.findall('id="trashed-', (await alice.get(path)).text)) == 2
 
-    done = await alice.post(
-        f"{path}/deletions", data={"task_ids": str(secret.id), "confirmed": "on"}
-    )
+    await page.press("Delete permanently")
 
-    page = (await alice.get(done.headers["Location"])).text
-    assert "1 task deleted permanently." in page
-    assert re.findall(r'id="trashed-([^"]*)', page) == [str(other.id)]
+    assert "1 task deleted permanently." in page.text
+    shown = [page.find(f"trashed-{task.id}") is not None for task in (secret, other)]
+    assert shown == [False, True]
     async with transaction() as session:
         purged = Event.type == EventType.TASK_PURGED
         event = (await session.scalars(select(Event).where(purged))).one()
