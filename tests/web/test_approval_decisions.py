@@ -63,14 +63,15 @@ async def test_an_undo_on_another_page_shows_only_a_toast(alice, ask, page) -> N
     assert 'id="inbox"' not in undone.text
 
 
-async def test_on_a_phone_the_address_follows_the_next_item(alice, ask) -> None:
+async def test_on_a_phone_the_address_follows_the_next_item(alice, ask, world) -> None:
     first, second = await ask("First"), await ask("Second")
     headers = HTMX | {"HX-Current-URL": f"http://mission.test/approvals/{first.id}"}
 
+    query = f"?board={world.board.id}"
     answered = await alice.post(
-        f"/approvals/{first.id}/answers", data={"status": "rejected"}, headers=headers
+        f"/approvals/{first.id}/answers{query}", data={"status": "rejected"}, headers=headers
     )
-    assert answered.headers["HX-Replace-Url"] == f"/approvals/{second.id}"
+    assert answered.headers["HX-Replace-Url"] == f"/approvals/{second.id}{query}"
     last = await alice.post(
         f"/approvals/{second.id}/answers", data={"status": "rejected"}, headers=headers
     )

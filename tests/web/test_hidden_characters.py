@@ -10,7 +10,7 @@ import pytest
 
 from models import Task
 from services.approvals.rules import MAX_JSON_LENGTH
-from tests.support.approval_pages import ask
+from tests.support.approval_pages import HTMX, ask, checkbox
 from tests.support.cpu_time import limit_cpu
 from web.ui.markdown import render_markdown
 from web.ui.text_display import (
@@ -144,6 +144,13 @@ async def test_text_for_a_decision_is_shown_exactly(alice, ask, transaction, tex
         shown = [unescape(one) for one in exact]
         assert shown[:3] == [f"{text} r", f"{text} d", f"{text} t"], address
     assert shown[3:] == [f"{text} t"]  # the description of the task below its approvals
+
+
+async def test_hidden_characters_are_named_before_several_approvals(alice, ask) -> None:
+    asked = await ask("Ship\u202e it", confidence=60.0)
+    sent = {"shown": checkbox(asked), "status": "approved"}
+    page = (await alice.post("/approvals/answers", data=sent, headers=HTMX)).text
+    assert reveal("“Ship\u202e it”") in page.split('id="confirm-name"')[1]
 
 
 @pytest.mark.parametrize("piece", ["\u202e", "a\u202e", "日\u3164", "<", "\ufe0f\u2800", "\x07 "])
