@@ -106,6 +106,15 @@ async def test_usage_is_that_of_the_models_and_counted_once(session, world, work
     assert connection.version == versions[client]
 
 
+async def test_the_input_of_codex_contains_what_is_cached(session, worker) -> None:
+    usage = {"event.name": "codex.sse_event", "event.kind": "response.completed"}
+    usage |= {"conversation.id": "s1", "input_token_count": "1000", "output_token_count": "5"}
+    usage |= {"cached_token_count": "300", "cache_write_token_count": "40"}
+    await worker.post(LOGS, json=build_logs("codex_exec", usage))
+    [fact] = await session.scalars(select(UsageFact))
+    assert (fact.input_tokens, fact.cache_read_tokens, fact.cache_write_tokens) == (660, 300, 40)
+
+
 @pytest.mark.parametrize("client", ["claude", "codex", "gemini"])
 async def test_prompts_arguments_and_folders_are_not_stored(
     session, world, worker, client, caplog

@@ -285,10 +285,11 @@ async def test_a_new_notification_is_tried_again_when_the_digest_with_it_fails(
     assert states == [DeliveryState.FAILED, DeliveryState.QUEUED]
 
 
-async def test_a_digest_is_one_message(harness: NotificationHarness) -> None:
+async def test_a_digest_is_one_message_on_each_channel(harness: NotificationHarness) -> None:
     bob = harness.world.bob
     await store(harness, bob, digest=Digest.DAILY)
-    await harness.add_channel(bob, "mail", ChannelKind.EMAIL)
+    for name in ("mail", "other mail"):
+        await harness.add_channel(bob, name, ChannelKind.EMAIL)
     await harness.add_channel(bob, "phone")
     for kind in (Kind.MENTION, Kind.ASSIGNED, Kind.APPROVAL_PENDING):
         await harness.notify(kind, bob)
@@ -297,7 +298,8 @@ async def test_a_digest_is_one_message(harness: NotificationHarness) -> None:
     assert sorted(harness.titles("phone")) == ["approval_pending", "assigned", "mention"]
     await harness.make_due()
     await harness.run()
-    assert harness.titles("mail")[1:] == ["mention, assigned"]
+    for name in ("mail", "other mail"):
+        assert harness.titles(name)[1:] == ["mention, assigned"]
 
 
 async def test_quiet_hours_delay(harness: NotificationHarness) -> None:
