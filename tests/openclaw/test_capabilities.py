@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -126,7 +127,7 @@ def rejection(message: str, kind: ErrorKind = ErrorKind.REJECTED) -> GatewayErro
     return GatewayError(kind, message, code="INVALID_REQUEST")
 
 
-async def test_a_failed_call_of_provisioning_is_remembered_until_one_succeeds() -> None:
+async def test_a_failed_call_of_provisioning_is_remembered_until_one_may_succeed() -> None:
     async with run_version("2026.9.6") as (_, client):
         known = client.capabilities
         known.learn_failure(rejection('config changed since last load; re-run "config.get"'))
@@ -134,8 +135,14 @@ async def test_a_failed_call_of_provisioning_is_remembered_until_one_succeeds() 
         known.learn_failure(rejection("invalid agents.create params: unexpected property 'name'"))
         assert not known.supports(Capability.AGENTS)
         assert not GatewayCapabilities(known.to_json()).supports(Capability.AGENTS)
+        stored = GatewayCapabilities(known.to_json())
         known.forget_failure()
         assert known.supports(Capability.AGENTS)
+        hello = await client.get_hello()
+        stored.learn_hello(hello)
+        assert not stored.supports(Capability.AGENTS)
+        stored.learn_hello(replace(hello, version="2026.9.7"))
+        assert stored.supports(Capability.AGENTS)
 
 
 async def test_a_required_restart_is_remembered_until_the_gateway_restarts() -> None:

@@ -48,6 +48,19 @@ async def test_a_client_retries_when_the_gateway_is_unavailable(gateway: FakeGat
     assert len(gateway.calls) == 3
 
 
+async def test_a_client_does_not_retry_before_the_gateway_allows_it(gateway: FakeGateway) -> None:
+    def health(_params: dict[str, Any]) -> str:
+        raise ErrorResponse("UNAVAILABLE", retryAfterMs=60_000)
+
+    gateway.handlers = {"health": health}
+    async with GatewayClient(create_target(gateway), retry_policy=RETRY_POLICY) as client:
+        pending_call = asyncio.create_task(client.call_with_retry("health"))
+        await wait_until(lambda: len(gateway.calls) > 0)
+        await asyncio.wait({pending_call}, timeout=0.1)
+        pending_call.cancel()
+    assert len(gateway.calls) == 1
+
+
 async def test_a_call_without_response_is_retried_only_if_idempotent(
     gateway: FakeGateway,
 ) -> None:
