@@ -233,7 +233,8 @@ DEFAULT_PRIVILEGES_QUERY = """
     from pg_default_acl order by 1, 2, 3
 """
 LATER_RIGHTS_QUERY = f"""
-    select has_table_privilege('{ROLE}', 'event_commits', 'insert') as insert,
+    select has_table_privilege('{ROLE}', 'event_commits', 'references') as refer,
+        has_table_privilege('{ROLE}', 'event_commits', 'insert') as insert,
         has_table_privilege('{ROLE}', 'event_commits', 'delete') as delete,
         has_function_privilege('{ROLE}', 'record_at_commit(jsonb)', 'execute') as execute,
         has_table_privilege('{ROLE}', 'audit_records', 'update') as change_audit
@@ -263,6 +264,8 @@ async def test_a_restore_keeps_the_default_privileges_for_later_tables(tmp_path:
         assert run_cli("migrate", data=data).returncode == 0
         connection = await asyncpg.connect(dsn)
         await connection.execute(block.replace("mission_control_app", ROLE) + DEFAULT_PRIVILEGES)
+        # No default gives this right, and the backup does not have the table.
+        await connection.execute(f"grant references on event_commits to {ROLE}")
         before = await connection.fetch(DEFAULT_PRIVILEGES_QUERY)
         await connection.close()
         result = run_cli("restore", str(file), "--yes", data=data)
@@ -277,7 +280,8 @@ async def test_a_restore_keeps_the_default_privileges_for_later_tables(tmp_path:
         await connection.fetch("select later()")
         await connection.close()
     assert after == before
-    assert rights == {"insert": True, "delete": True, "execute": True, "change_audit": False}
+    assert not rights.pop("change_audit")
+    assert all(rights.values()), rights
 
 
 def test_a_failed_backup_leaves_no_files(tmp_path: Path) -> None:
