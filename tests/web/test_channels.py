@@ -15,6 +15,7 @@ from models import (
     new_id,
 )
 from services import channels
+from tests.support.board_rows import make_notification
 from tests.support.browser_subscription import BrowserSubscription
 from tests.support.channel_hosts import mail_server, receiver, settings
 from tests.support.plain_browser import PlainPage
@@ -63,6 +64,9 @@ async def test_a_failed_test_says_what_to_do(alice, receiver) -> None:
     assert "does not know this address any more" in page
     assert "no_service" in page
     assert "Failing" in (await alice.get(PATH)).text
+    for paused in ("on", ""):
+        await alice.post(f"{path}/pauses", data={"paused": paused})
+    assert "Active" in (await alice.get(PATH)).text  # until a message fails
 
 
 async def test_only_a_message_that_waits_is_said_to_be_tried_again(
@@ -231,13 +235,16 @@ async def test_a_channel_that_cannot_be_decrypted_is_set_up_again(
     assert (await alice.post(f"{path}/tests", data={})).status_code == 303
 
 
-async def test_the_log_shows_what_was_sent_without_secrets(alice, receiver, transaction) -> None:
+async def test_the_log_shows_what_was_sent_without_secrets(
+    alice, receiver, transaction, world
+) -> None:
     receiver.answer(400, b"<script>invalid the-secret")
     path = await add(alice, "slack", url=f"{receiver.address}/services/the-secret")
     await alice.post(f"{path}/tests", data={})
     page = (await alice.get(path)).text
     assert "&lt;script&gt;invalid ***" in page
     assert "the-secret" not in page
+    assert "Send again" not in page
     async with transaction() as session:
         [stored] = await session.scalars(select(NotificationDelivery))
         [channel] = await session.scalars(select(NotificationChannel))
@@ -245,6 +252,14 @@ async def test_the_log_shows_what_was_sent_without_secrets(alice, receiver, tran
     assert "the-secret" not in f"{stored.request} {stored.response}"
     again = await alice.post(f"{path}/deliveries/{stored.id}/sendings", data={})
     assert again.status_code == 404
+    async with transaction() as session:
+        mention = make_notification(world.board, world.alice)
+        session.add(mention)
+        await session.flush()
+        await session.execute(update(NotificationDelivery).values(notification_id=mention.id))
+    shown = await PlainPage(alice).open(path)
+    await shown.press("Send again")
+    assert "Waiting" in shown.text
 
 
 async def test_the_service_worker_is_served_for_all_pages(anonymous) -> None:
