@@ -262,6 +262,8 @@ async def test_a_board_without_a_query_shows_the_default_view(
     assert [str(id) for id in chosen] == [other.rpartition("/")[2]]
     await alice.post(f"{other}/deletions")
     assert 'id="column-inbox"' in (await alice.get(board)).text
+    await save(alice, views_path, "Third", default="on", query="priority=high")
+    assert f'href="{board}?view=board"' in await open_menu(alice, board)
 
 
 async def test_a_view_that_was_saved_meanwhile_is_not_overwritten(
@@ -293,7 +295,10 @@ async def test_a_name_that_somebody_else_changed_meanwhile_stays(
 ) -> None:
     address = await save(alice, views_path, "Urgent", shared="on")
     page = await PlainPage(alice).open(views_path)
+    opened = (await alice.get(address)).headers["location"]
     await bob.post(address, data={"name": "Most urgent"})
+    menu = await open_menu(alice, opened.replace("high", "low"))
+    assert "This view was saved again since you opened it." not in menu
     page.fill("Name", "Soon")
     await page.press("Rename")
     assert page.status == 409
