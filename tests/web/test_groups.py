@@ -284,16 +284,22 @@ async def test_deletion_names_the_group_and_keeps_its_boards(
     ],
 )
 async def test_an_admin_sets_the_heartbeat_interval_of_the_agents(
-    alice, group_path, transaction, typed, every, words
+    alice, group_path, transaction, world, typed, every, words
 ) -> None:
+    async with transaction() as session:
+        (await session.get_one(Agent, world.lead.id)).heartbeat_config = {"every": "30m"}
+    chosen = re.compile(r'name="interval" value="(\w+)" checked')
     saved = await alice.post(f"{group_path}/heartbeats", data=typed)
     assert saved.headers["Location"] == f"{group_path}?updated=2#heartbeat"
     page = (await alice.get(saved.headers["Location"])).text
     assert "The interval of 2 agents is set." in page
     assert words in page.split('id="group-agents"')[1]
+    assert chosen.findall(page) == ["10m"]  # not the one of some agents
     with_leads = typed | {"include_board_leads": "on"}
     saved = await alice.post(f"{group_path}/heartbeats", data=with_leads)
     assert saved.headers["Location"] == f"{group_path}?updated=3#heartbeat"
+    page = (await alice.get(group_path)).text
+    assert chosen.findall(page) == [every if every in ("5m", "1h") else "10m"]
     async with transaction() as session:
         query = select(Agent).where(Agent.name.in_(["Worker", "Other worker", "Lead"]))
         assert {(a.heartbeat_config or {})["every"] for a in await session.scalars(query)} == {
