@@ -1,5 +1,6 @@
 // Selection of several items: inside [data-select], checkboxes [data-pick] select, ⇧ extends the selection, and
-// the bar [data-bulk] shows [data-bulk-count] and [data-bulk-lowest], the lowest data-conf of the checkboxes. A form
+// the bar [data-bulk] shows [data-bulk-count] and [data-bulk-lowest], the lowest data-conf of the checkboxes,
+// and [data-bulk-completes], how many tasks their data-completes name; it is hidden if they name none. A form
 // [data-bulk-bar] has [data-any] while something is selected; its response says what stays selected, and
 // that of a form with fields [data-decided] says it for these items. The selection survives reloads. Its checkbox
 // [data-pick-matching] selects also what is not loaded: [data-count] items in all. It is hidden if these are selected.
@@ -23,6 +24,11 @@
     for (const count of list.querySelectorAll("[data-bulk-count]")) count.textContent = running ?? matching?.dataset.count ?? selected.length;
     const confidences = selected.map((box) => Number(box.dataset.conf ?? 100));
     for (const lowest of list.querySelectorAll("[data-bulk-lowest]")) lowest.textContent = Math.min(...confidences, 100);
+    const tasks = new Set(selected.flatMap((box) => box.dataset.completes?.split(" ") ?? []));
+    for (const completes of list.querySelectorAll("[data-bulk-completes]")) {
+      completes.hidden = tasks.size === 0;
+      completes.querySelector("span").textContent = tasks.size;
+    }
   };
   const updateAll = () => document.querySelectorAll("[data-select]").forEach(update);
   document.addEventListener("click", (event) => {

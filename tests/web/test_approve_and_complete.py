@@ -232,4 +232,19 @@ async def test_buttons_say_who_moves_the_task(bob, ask, world) -> None:
             shown = list_buttons((await bob.get(path)).text.split("data-bulk")[-1])
             assert [one for one in shown if one in expected] == expected, path
             assert not [one for one in shown if "(" in one and one not in expected]
-    assert "Agents move the tasks to Done." in (await bob.get("/approvals")).text
+
+
+async def test_a_selection_says_how_many_tasks_agents_move(bob, ask, world) -> None:
+    by_agent = await ask("First", agent_id=world.worker.id, confidence=60)
+    await ask("Second", requested_by_user_id=world.alice.id)
+    await ask("Third", agent_id=world.worker.id, action_type="deploy")
+    two_people = PolicyVerdict(effect=PolicyEffect.ASK_TWO)
+    await ask("Fourth", agent_id=world.worker.id, policy_verdict=two_people)
+    page = (await bob.get("/approvals")).text
+    assert re.findall(r'data-completes="([^"]*)"', page) == [str(by_agent.task_id)]
+
+    selected = re.findall(r'name="shown" value="([^"]+)"[^>]* data-pick', page)
+    assert len(selected) == 4
+    sent = {"shown": selected, "status": "approved"}
+    asked = (await bob.post("/approvals/answers", data=sent, headers=HTMX)).text
+    assert "Agents then move 1 task to Done." in asked

@@ -37,7 +37,12 @@ from services.questions import QuestionDetail
 from services.tool_calls import WaitState
 from services.waiting_counts import WaitingCounts
 from web.approvals.evidence import load_evidence_views
-from web.approvals.presenter import ApprovalView, build_decision_rights, load_approval_views
+from web.approvals.presenter import (
+    ApprovalView,
+    build_decision_rights,
+    is_last_approval,
+    load_approval_views,
+)
 from web.approvals.query_parameters import InboxAddress, format_key, parse_key
 from web.approvals.request_content import RequestContent, build_request_content
 from web.approvals.sentences import describe_question, describe_reason, describe_requester
@@ -126,6 +131,14 @@ class InboxItem:
     def requester_name(self) -> str:
         """Return the name of the agent or user who requested an approval."""
         return describe_requester(self.approval) if self.approval else ""
+
+    @property
+    def task_ids_to_complete(self) -> list[UUID]:
+        """Return the tasks that the agent may move to Done after the next approval."""
+        found = self.approval
+        if found is None or not (found.agent and found.completes_tasks and is_last_approval(found)):
+            return []
+        return [task.id for task in found.tasks]
 
     @property
     def path(self) -> str:

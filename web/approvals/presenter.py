@@ -106,6 +106,12 @@ async def load_decision_rights(
     return {one.approval.id: build_decision_rights(one, member, writable, named) for one in details}
 
 
+def is_last_approval(detail: ApprovalDetail) -> bool:
+    """Return whether no other person has to approve too after the next approval."""
+    has_first = detail.first_approver and detail.may_first_vote and not detail.is_changed
+    return detail.approval.policy_verdict.required_approvals == 1 or bool(has_first)
+
+
 @dataclass(frozen=True)
 class ApprovalView:
     """An approval in full: its payload, its tasks, and what the member may decide.
@@ -183,11 +189,8 @@ class ApprovalView:
     @property
     def leaves_tasks_open(self) -> bool:
         """Return whether an approval by the member allows open tasks to be moved to Done later."""
-        detail = self.detail
-        has_first = detail.first_approver and detail.may_first_vote and not detail.is_changed
-        is_last = detail.approval.policy_verdict.required_approvals == 1 or has_first
-        can_help = detail.completes_tasks and self._open_tasks
-        return bool(self.rights.can_approve and is_last and can_help)
+        is_final = self.rights.can_approve and is_last_approval(self.detail)
+        return bool(is_final and self.detail.completes_tasks and self._open_tasks)
 
     @property
     def _open_tasks(self) -> list[TaskDetail]:
