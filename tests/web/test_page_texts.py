@@ -1,5 +1,6 @@
 """Texts that pages have for the codes and values of services."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from services.audit import AuditAction
 from services.events import EVENT_DEFINITIONS
 from web.approvals.sentences import build_done_reason, describe_question, describe_reason
 from web.audit import ACTION_TEXTS, GROUP_TEXTS
-from web.ui.translation import PSEUDO, reader_language
+from web.ui.translation import LANGUAGES, PSEUDO, reader_language
 
 
 @pytest.fixture
@@ -56,6 +57,16 @@ def test_only_the_generic_part_of_a_question_is_translated() -> None:
     question = describe_question(make_detail("email.send", "Newsletter"))
     assert "“Newsletter”" in question
     assert question != "Send the email for “Newsletter”?"
+
+
+@pytest.mark.parametrize("language", [code for code in LANGUAGES if code != "en"])
+@pytest.mark.parametrize("titles", [[], ["One"], ["One", "Two"]])
+@pytest.mark.parametrize("kind", ["task.archive", "email.send", "deploy_site"])
+def test_translations_quote_the_words_of_a_kind(kind, titles, language) -> None:
+    token = reader_language.set(language)
+    question = describe_question(make_detail(kind, *titles))
+    reader_language.reset(token)
+    assert re.search("[“„](Archive( task)?|Send email|Deploy site)[“”]", question)
 
 
 @pytest.mark.usefixtures("pseudo_language")

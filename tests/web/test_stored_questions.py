@@ -36,7 +36,12 @@ def german():
             "Aufgabe „A“ und 2 weitere abschließen?",
         ),
         ("Go on with “A”?", {"action_type": "", "titles": ["A"]}, "Go on with “A”?"),
-        ("Deploy site?", {"action_type": "deploy_site"}, "Deploy site?"),
+        ("Deploy site?", {"action_type": "deploy_site"}, "„Deploy site“ erlauben?"),
+        (
+            "Send the email for “A”?",
+            {"action_type": "email.send", "titles": ["A"]},
+            "„Send email“ für „A“ erlauben?",
+        ),
         ("Deploy the site?", {}, "Deploy the site?"),
         ("Shall I paint it?", {"action_type": "task.complete"}, "Shall I paint it?"),
         (STORED, {"titles": ["Another"]}, STORED),
