@@ -129,7 +129,10 @@ async def test_an_own_secret_is_not_shown(
     bob: httpx2.AsyncClient, transaction: TransactionFactory, hooks_path: str
 ) -> None:
     fields = {"description": "Triage", "secret": "my own long secret"}
+    label = 'Own secret <span class="opt">optional</span>'
+    assert label in (await bob.get(f"{hooks_path}/new")).text
     created = await bob.post(hooks_path, data=fields)
+    assert label in (await bob.get(f"{created.headers['location']}/edit")).text
     page = (await bob.get(created.headers["location"])).text
     assert "shown once" not in page
     assert "my own long secret" not in page
