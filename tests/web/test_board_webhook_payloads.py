@@ -9,12 +9,22 @@ from sqlalchemy import select
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Agent, Event, EventType, Message, MessageState, PayloadState
+from models import (
+    Agent,
+    BoardWebhook,
+    Event,
+    EventType,
+    Message,
+    MessageState,
+    PayloadState,
+    WebhookAction,
+)
 from tests.support.board_rows import (
     make_message,
     make_webhook,
     make_webhook_payload,
 )
+from tests.support.people_rows import token_secret
 from tests.support.stored_webhooks import add_webhook
 from tests.support.world import World
 
@@ -107,6 +117,26 @@ async def test_a_payload_that_waits_for_a_message_with_others_says_so(
     assert "Waiting" in page
     assert "The agent gets it with others, in their order." in page
     assert "There was no agent" not in page
+
+
+async def test_a_payload_names_the_calls_with_which_agents_get_it(
+    rita: httpx2.AsyncClient, world: World, transaction: TransactionFactory, browsers
+) -> None:
+    hook, path = await add_webhook(transaction, world)
+    async with transaction() as session:
+        payload = make_webhook_payload(hook)
+        session.add(payload)
+    page = (await rita.get(f"{path}/payloads/{payload.id}")).text
+    calls = re.findall(r"<code>GET (/api/v1/[^<]+)</code>", page)
+    assert len(calls) == 2
+    headers = {"X-Agent-Token": token_secret(world.worker)}
+    answers = [await browsers(None).get(call, headers=headers) for call in calls]
+    assert [one.status_code for one in answers] == [200, 200]
+    assert answers[1].json()["id"] == str(payload.id)
+    async with transaction() as session:
+        row = await session.get_one(BoardWebhook, hook.id)
+        row.action = WebhookAction.FORGE  # which sends nothing to agents
+    assert "/api/v1/agent" not in (await rita.get(f"{path}/payloads/{payload.id}")).text
 
 
 async def test_a_payload_is_sent_again(
