@@ -31,6 +31,11 @@ async def names_of(transaction: TransactionFactory) -> set[str]:
         return set((await session.scalars(select(Organization.name))).all())
 
 
+async def test_the_settings_lead_to_the_organization(alice) -> None:
+    sections = (await alice.get("/settings")).text.split('class="split__nav"')[1].split("</nav>")[0]
+    assert f'<a href="{ABOUT}">Organization</a>' in sections
+
+
 async def test_an_admin_renames_the_organization(dana, transaction: TransactionFactory) -> None:
     saved = await dana.post(ABOUT, data={"name": "Tern & Co"})
     assert saved.headers["Location"].startswith(f"{ABOUT}?saved=")
