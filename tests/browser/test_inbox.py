@@ -102,15 +102,20 @@ async def test_the_texts_about_an_item_stay_when_another_one_is_opened(site: Liv
 
         await open_item(one)
         note = page.locator(f"#note-{one['id']}")
-        await note.fill("After lunch")
+        too_long = "After lunch" + "!" * 10_000
+        await note.fill(too_long)
+        # Its buttons work only after half a second.
+        await page.locator(f"#answer-{one['id']}").evaluate("form => form.requestSubmit()")
+        await expect(page.locator("#note-error")).to_be_visible()
         await page.locator("details > summary[data-key=q]").click()
         question = page.locator("textarea[name=question]")
         await question.fill("Which lunch?")
         await open_item(two)
         await expect(page.locator(f"#note-{two['id']}")).to_have_value("")
         await open_item(one)
-        await expect(note).to_have_value("After lunch")
+        await expect(note).to_have_value(too_long)
         await expect(question).to_have_value("Which lunch?")
+        await note.fill("After lunch")
         await page.locator("details > summary[data-key=q]").click()
         await page.get_by_role("button", name="Ask", exact=True).click()
         await expect(question).to_have_value("")

@@ -111,6 +111,10 @@ async def _review_and_launch(page: Page, asker: ApiClient, board: dict[str, str]
     await page.keyboard.press("Tab")
     await page.keyboard.type("10")
     await measures.get_by_role("button", name="Remove measure 1").click()
+    names = await measures.locator("[name=measure]").evaluate_all(
+        "all => all.map(e => e.ariaLabel)"
+    )
+    assert names == [f"Measure {number}" for number in range(1, len(names) + 1)]
     await page.get_by_role("button", name="Launch the board").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Ava is starting.")
     await expect(page.get_by_role("list", name="Launching Partner launch")).to_be_visible()

@@ -18,6 +18,8 @@ from tests.support.page_checks import (
 )
 from tests.support.tiers import repetition, select_options
 
+SUGGESTIONS_DELAY = 120  # ms without a key until they are requested, as in static/suggestions.js
+
 
 async def open_palette(page: Page, text: str = "") -> None:
     await page.wait_for_load_state()
@@ -149,13 +151,18 @@ async def test_a_mention_and_a_task_are_inserted_in_the_chat(site: LiveSite) -> 
         await expect(options).to_have_count(1)
         await box.press("Escape")
         await expect(page.locator("#suggest")).to_be_hidden()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        await page.clock.install()
         await box.press_sequentially("t")
+        await page.clock.run_for(SUGGESTIONS_DELAY)
         await expect(page.locator("#suggest")).to_be_hidden()
         await box.press("Backspace")
         for _ in "#nes":
             await box.press("Backspace")
         await box.press_sequentially("#mend")
         await expect(options).to_have_count(1)
+        assert not [url for url in asked if "q=nest" in url]
         await options.click()
         await expect(box).to_be_focused()
         await expect(box).to_have_value(re.compile(r"\[Mend the \\\[old\\\] nest\]\(/boards/"))
