@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, ViewportSize, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
@@ -189,6 +189,26 @@ async def test_the_bar_of_a_decision_leaves_room_for_the_request(site: LiveSite,
         await page.locator(".decide summary", has_text="Rückfrage").click()
         await expect(page.locator(".decide textarea")).to_be_in_viewport(ratio=1)
         assert not await overflows_horizontally(page)
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 1024, 360])
+async def test_the_main_button_of_a_decision_is_beside_the_other(site: LiveSite, width) -> None:
+    board = site.create_board("Wide decision", require_approval_for_done=True)
+    agent, task = site.create_agent(board), site.create_task(board, "Paint")
+    asked = site.request_approval(agent, board, task, "Paint it?")
+    size: ViewportSize = {"width": width, "height": 800}
+    async with site.open_page(f"/approvals/{asked['id']}", viewport=size, locale="de") as page:
+        rejected = await page.locator(".decide > [value=rejected]").bounding_box()
+        approved = await page.locator(".decide > [value=approved]").bounding_box()
+        assert rejected
+        assert approved
+        assert rejected["y"] == approved["y"]
+        await expect(page.locator(".decide > [value=completed]")).to_be_visible()
+        note = await page.locator(".decide__note").bounding_box()
+        assert note
+        assert note["width"] > 170
+        await page.locator(".decide summary", has_text="Rückfrage").click()
+        await expect(page.locator(".decide textarea")).to_be_in_viewport(ratio=1)
 
 
 @repetition
