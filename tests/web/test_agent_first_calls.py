@@ -97,8 +97,17 @@ async def test_worker_examples_move_no_task_if_only_the_lead_may(
         await session.merge(world.board)
     page = await create_agent(alice, new)
     assert "only the lead moves tasks" in page
+    assert "It has no lead yet" not in page
     assert "The old token works until" not in page
     assert not any("status" in line for line in commands(page) if "PATCH" in line)
+
+
+async def test_the_examples_say_who_moves_tasks_without_a_lead(alice, new) -> None:
+    rules = {"name": "Leaderless", "only_lead_can_change_status": "true"}
+    made = await alice.post("/boards", data=rules)
+    [board_id] = re.findall(r"/boards/([\w-]+)", made.headers["Location"])
+    page = await create_agent(alice, new | {"board_id": board_id})
+    assert "It has no lead yet: until then, people move them." in page
 
 
 async def test_a_new_token_is_shown_once_and_both_work(

@@ -271,6 +271,7 @@ def setup_context(setup: AgentSetup, path: str) -> dict[str, Any]:
         "token": setup.examples.token,
         "handover_text": setup.handover_text,
         "examples": setup.examples.build_examples(),
+        "has_lead": setup.examples.lead is not None,
         "has_task": setup.examples.task_id is not None,
         "token_variable": TOKEN_VARIABLE,
         "task_placeholder": TASK_PLACEHOLDER,

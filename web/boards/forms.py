@@ -45,7 +45,10 @@ BOARD_RULES = [
         ),
         (
             "only_lead_can_change_status",
-            N_("Other agents ask the lead. People can always move tasks."),
+            N_(
+                "Other agents ask the lead. People can always move tasks; without a lead, only they"
+                " can."
+            ),
         ),
         (
             "workers_may_ask_people",
@@ -60,7 +63,7 @@ RULE_EXAMPLES = {
         "Example: an agent has written an announcement. You read it before it counts as done."
     ),
     "require_review_before_done": N_(
-        "Example: the lead looks at the result of a worker before the task is done."
+        "Example: you or the lead look at the result of a worker before the task is done."
     ),
     "comment_required_for_review": N_(
         "Example: “Tests pass on main; the change is in branch fix-login.”"
