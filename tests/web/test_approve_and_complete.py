@@ -234,6 +234,17 @@ async def test_buttons_say_who_moves_the_task(bob, ask, world) -> None:
             assert not [one for one in shown if "(" in one and one not in expected]
 
 
+async def test_the_key_a_never_moves_the_task(bob, ask, world) -> None:
+    approval = await ask("First", agent_id=world.worker.id)
+    task = f"/boards/{approval.board_id}/tasks/{approval.task_id}"
+    for path in (task, f"/approvals/{approval.id}"):
+        page = (await bob.get(path)).text
+        assert OFFERED in page
+        keys = re.findall(r'name="status" value="(\w+)"[^>]* data-key="a"', page)
+        assert keys == ["approved"]
+        assert page.count('data-key="a"') == 1
+
+
 async def test_a_selection_says_how_many_tasks_agents_move(bob, ask, world) -> None:
     by_agent = await ask("First", agent_id=world.worker.id, confidence=60)
     await ask("Second", requested_by_user_id=world.alice.id)
