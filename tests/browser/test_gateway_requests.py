@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.test_decision_guard import stopped_page
 from tests.support.fake_gateway import wait_until
 from tests.support.gateway_recordings import load_recording
 from tests.support.gateway_site import GatewaySite, run_gateway_site
@@ -84,6 +85,23 @@ async def test_a_phone_shows_the_command_and_both_decisions(gateway_site: Gatewa
         assert not await overflows_horizontally(page)
         await page.get_by_role("button", name="Deny").click()
         await expect(page.locator("#detail").get_by_text("You denied it")).to_be_visible()
+
+
+async def test_ctrl_enter_answers_a_question_only_after_half_a_second(
+    gateway_site: GatewaySite,
+) -> None:
+    await gateway_site.gateway.ask_questions("colour", COLOUR, agent=gateway_site.agent_key)
+    request = await gateway_site.wait_for_request("colour")
+    address = f"/approvals/requests/{request['id']}"
+    async with stopped_page(gateway_site.site, address) as stopped:
+        words = stopped.page.get_by_label("Or in your own words")
+        await words.fill("Green")
+        await words.press("Control+Enter")
+        await stopped.expect_ignored()
+        assert gateway_site.gateway.resolutions == {}
+        await stopped.pass_time(500)
+        await words.press("Control+Enter")
+        await expect(stopped.page.locator("#detail dd", has_text="Green")).to_be_visible()
 
 
 @repetition
