@@ -11,6 +11,7 @@ from cli.command import (
     create_parser,
     load_settings,
     print_line,
+    repeat_data_option,
     run_as_script,
     run_command,
 )
@@ -53,7 +54,7 @@ async def create_backup(settings: Settings, file: Path) -> None:
         temporary.unlink(missing_ok=True)
     print_line(
         f"All data is in {file} ({_format_size(file)}). To bring it back: {COMMAND} restore {file}"
-        + settings.data_option
+        + repeat_data_option(settings)
     )
     key = "SECRET_KEY" if settings.secret_key else settings.data_dir / KEY_FILE
     print_line(f"The key of its secrets is not in it: keep a copy of {key} in another place.")

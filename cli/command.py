@@ -1,6 +1,7 @@
 """Shared code of all commands: options, output and the handling of expected errors."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,13 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", metavar="DIR", type=Path, help=f"where the data is (DATA_DIR; else {default})"
     )
+
+
+def repeat_data_option(settings: Settings) -> str:
+    """Return ` --data DIR` for a printed command, or nothing for the default data folder."""
+    if "data_dir" not in settings.model_fields_set:
+        return ""
+    return f" --data {shlex.quote(str(settings.data_dir))}"
 
 
 def add_address_options(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import logging
 import signal
 from contextlib import suppress
 
-from cli.command import CommandError, print_line
+from cli.command import CommandError, print_line, repeat_data_option
 from core.config.paths import COMMAND
 from core.config.settings import Settings
 
@@ -45,7 +45,7 @@ async def adopt_public_address(settings: Settings, *, is_lasting: bool) -> Setti
         raise CommandError(
             f"BASE_URL is {own}, but people and agents of this database use {stored}: set BASE_URL"
             f" to {stored}, or change the address with {COMMAND} address"
-            f" {own}{settings.data_option}"
+            f" {own}{repeat_data_option(settings)}"
         )
     print_line(f"People and agents use the stored address {stored}: see {COMMAND} address")
     return settings.model_copy(update={"base_url": stored})

@@ -15,6 +15,7 @@ from cli.command import (
     create_parser,
     load_settings,
     print_line,
+    repeat_data_option,
     run_as_script,
     run_command,
 )
@@ -177,7 +178,7 @@ async def _describe_next_step(settings: Settings) -> str:
         await adopt_public_address(settings, is_lasting=False)
     except CommandError as error:
         return str(error)
-    return f"Start Mission Control with {COMMAND}{settings.data_option}"
+    return f"Start Mission Control with {COMMAND}{repeat_data_option(settings)}"
 
 
 def _check_file(file: Path, programs: PostgresPrograms) -> None:

@@ -24,6 +24,7 @@ from cli.command import (
     create_parser,
     load_settings,
     print_line,
+    repeat_data_option,
     run_as_script,
     run_command,
 )
@@ -189,7 +190,7 @@ class Update:
             return (
                 f"{error} Release {VERSION} is installed again, but the database is at version"
                 f" {state.revision}. To have it as it was, stop Mission Control and call {COMMAND}"
-                f" restore {self.backup}{self.settings.data_option}"
+                f" restore {self.backup}{repeat_data_option(self.settings)}"
             )
         return f"Release {VERSION} is installed again, and the database is as it was."
 

@@ -4,7 +4,6 @@ The name of a field is the name of its variable in lower case. docs/configuratio
 """
 
 import os
-import shlex
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -197,22 +196,6 @@ class Settings(BaseModel, frozen=True, validate_default=True, hide_input_in_erro
     def sub_path(self) -> str:
         """The path of BASE_URL, such as `/mc`; empty if it has none."""
         return urlsplit(self.base_url).path
-
-    @property
-    def data_option(self) -> str:
-        """The option ` --data DIR` for a command of this installation; empty if it needs none."""
-        is_set = "data_dir" in self.model_fields_set
-        return f" --data {shlex.quote(str(self.data_dir))}" if is_set else ""
-
-    @property
-    def server_options(self) -> str:
-        """The options with which a command starts the server where it listens now."""
-        defaults = Settings.model_fields
-        options = self.data_option
-        for name in ("host", "port"):
-            if (value := getattr(self, name)) != defaults[name].default:
-                options += f" --{name} {shlex.quote(str(value))}"
-        return options
 
     @property
     def is_base_url_set(self) -> bool:

@@ -37,13 +37,6 @@ def test_no_setting_is_required() -> None:
     assert not settings.database_url
 
 
-def test_a_printed_command_has_the_options_of_this_server() -> None:
-    assert (Settings().data_option, Settings().server_options) == ("", "")
-    own = Settings(data_dir=Path("/srv/my data"), host="0.0.0.0").with_bound_port(8200)
-    assert own.data_option == " --data '/srv/my data'"
-    assert own.server_options == " --data '/srv/my data' --host 0.0.0.0 --port 8200"
-
-
 def test_settings_created_directly_ignore_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

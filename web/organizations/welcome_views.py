@@ -164,7 +164,6 @@ async def _render_welcome(
         steps=WELCOME_STEPS,
         step=step,
         organization=member.organization if member else None,
-        settings=get_settings(request),
         is_unnamed=member is not None and organizations.has_default_name(member.organization),
         board=board,
         **more,
