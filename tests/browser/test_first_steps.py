@@ -147,7 +147,7 @@ async def _settled(agent: ApiClient, board: str, approval_id: str) -> None:
             assert approval["id"] == approval_id
             if approval["status"] == "approved":
                 return
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.02)
 
 
 async def test_the_first_page_saves_the_time_zone_of_the_browser(bob: BrowserContext) -> None:

@@ -93,7 +93,7 @@ async def deliver(page: Page, message: dict[str, Any]) -> None:
 async def wait_for_requests(receiver: HttpReceiver, count: int) -> None:
     async with asyncio.timeout(60):
         while len(receiver.requests) < count:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
 
 
 async def subscribe(site: LiveSite, receiver: HttpReceiver) -> tuple[Page, BrowserSubscription]:
@@ -128,7 +128,7 @@ async def test_a_request_is_decided_with_two_taps_on_a_phone(
         await deliver(page, message)
     async with asyncio.timeout(60):
         while not await worker.evaluate("self.shown.size"):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
     assert await worker.evaluate("self.shown.size") == 1
 
     tapped = await worker.evaluate(TAP)  # the first tap

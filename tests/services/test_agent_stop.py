@@ -150,11 +150,11 @@ async def test_an_agent_is_not_woken_during_a_stop(
     await stop(delivery)
     async with running_worker(isolated_settings, intervals=NOTIFIED_ONLY), asyncio.timeout(30):
         while len(set(await read())) > 1:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
         assert await kinds() == []
         await resume(delivery)
         while await kinds() != [messages.templates.WAKE_UP_KIND]:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
     async with delivery.transaction() as session:
         query = select(Agent.wants_wake).where(Agent.id == worker.id)
         assert await session.scalar(query) is True  # until it has checked in

@@ -160,7 +160,7 @@ async def test_one_statement_records_all_pages(
         for _ in range(2):  # when the pages are opened, and later
             started_at = now()
             while len(times := await list_record_times(isolated_transaction, started_at)) < 8:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.02)
             assert len({*times}) == 1
 
 

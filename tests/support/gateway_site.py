@@ -43,7 +43,7 @@ class GatewaySite:
                 for one in found["items"]:
                     if one["request_id"] == id:
                         return one
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.02)
 
     async def call(self, method: str, path: str, **fields: Any) -> Any:
         return await asyncio.to_thread(self.site.owner.call, method, path, **fields)

@@ -141,7 +141,7 @@ class LiveSite:
         """Return an agent of a gateway with the token from its files."""
         async with asyncio.timeout(60):
             while not (found := TOKEN.search(fake_gateway.files.get(key, {}).get("AGENTS.md", ""))):
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.02)
         agent = ApiClient(self.installation.url, found[1])
         self.agents.append(agent)
         return agent

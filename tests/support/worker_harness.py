@@ -49,7 +49,7 @@ async def until(is_true, *, seconds=60.0):
     """Wait until a condition is true, and fail if that takes too long."""
     async with asyncio.timeout(seconds):
         while not await is_true():
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
 
 
 async def request_approvals(transaction, world, count=1, **fields):
