@@ -178,7 +178,7 @@ async def start_scenario(harness: ProvisioningHarness) -> Scenario:
 
 
 @settings(
-    max_examples=15 if IS_COMPLETE_RUN else 4,
+    max_examples=15 if IS_COMPLETE_RUN else 2,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -84,13 +84,16 @@ async def test_no_number_in_a_form_is_an_internal_error(
     transaction: TransactionFactory,
 ) -> None:
     known: set[tuple[str, str]] = set()
+    names: set[str] = set()  # of fields that were tried with all numbers
     for address in choose_page_addresses(page_ids):
         page = (await alice.get(address)).text
         for action, values, name in list_number_forms(page):
             if (place := (ID.sub("id", action), name)) in known:
                 continue
             known.add(place)
-            for number in NUMBERS:
+            is_known = name in names and not IS_COMPLETE_RUN
+            names.add(name)
+            for number in NUMBERS[:3] if is_known else NUMBERS:
                 async with rolled_back_changes(transaction):
                     response = await alice.post(action, data=values | {name: number})
                 assert response.status_code < 500, (action, name, number[:40])
