@@ -119,7 +119,8 @@ window.masterDetail = (() => {
     if (isOpened) {
       const { byKey, row: id } = opening, row = currentOf(root);
       opening = undefined;
-      root.querySelector(".detail__scroll")?.scrollTo(0, 0);
+      const detail = root.querySelector(".detail__scroll");
+      if (detail) (getComputedStyle(detail).overflowY === "visible" ? window : detail).scrollTo(0, 0); // the window on a phone
       if (byKey && row && !row.contains(document.activeElement)) focus(row);
       else if (!id) row?.scrollIntoView({ block: "nearest" });
     } else if (opening) return mark(root);

@@ -211,6 +211,22 @@ async def test_the_main_button_of_a_decision_is_beside_the_other(site: LiveSite,
         await expect(page.locator(".decide textarea")).to_be_in_viewport(ratio=1)
 
 
+async def test_a_request_opens_at_its_top(site: LiveSite) -> None:
+    board = site.create_board("Long list")
+    agent = site.create_agent(board)
+    for number in range(8):
+        task = site.create_task(board, f"Task {number}")
+        site.request_approval(agent, board, task, f"Number {number}?")
+    async with site.open_page(f"/approvals?board={board['id']}", viewport=PHONE) as page:
+        rows = page.locator("#inbox [data-item]")
+        await expect(rows).to_have_count(8)
+        await page.evaluate("scrollTo(0, 300)")
+        await page.wait_for_function("() => scrollY === 300")
+        await rows.nth(5).get_by_role("link").first.evaluate("link => link.click()")
+        await expect(page.locator("#detail h2")).to_be_in_viewport()
+        await page.wait_for_function("() => scrollY === 0")
+
+
 @repetition
 async def test_the_states_of_the_inbox_are_reached_by_touch_and_by_keys(site: LiveSite) -> None:
     """The steps are stated in tests/web/test_approval_inbox.py."""
