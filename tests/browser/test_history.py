@@ -66,7 +66,7 @@ async def test_back_closes_the_drawer_and_forward_opens_it_again(
         top = await top_of(link)
         await link.click()
         await expect(heading).to_be_visible()
-        requests = record_requests(page, f"/boards/{board['id']}")
+        requests = record_requests(page, f"/boards/{board['id']}(/tasks/|$)")
 
         await page.go_back()
         await expect(page.locator("#drawer")).to_be_hidden()
