@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -13,15 +14,19 @@ from core.event_loop import MAX_HOLD, LoopHold, LoopMonitor
 REFERENCE_SECONDS = 0.0125  # of CPU that `calibrate` takes where the limits were measured
 
 
+FAKES = "serve.<locals>.protocol_handler"  # WebSocket servers of tests that share the event loop
+
+
+@dataclass
 class LoopHolds:
     """The longest hold of the event loop in a block: seconds of CPU and place."""
 
-    longest = 0.0
-    place = ""
+    longest: float = 0.0
+    place: str = ""
 
     def record(self, hold: LoopHold) -> None:
-        """Keep a hold if it is the longest."""
-        if hold.seconds > self.longest:
+        """Keep a hold of the product if it is the longest."""
+        if hold.seconds > self.longest and FAKES not in hold.place:
             self.longest, self.place = hold.seconds, hold.place
 
 
