@@ -45,6 +45,7 @@ class LinkedTask(NamedTuple):
     content_hash: str | None = None
     is_changed: bool = False  # whether its content differs from what was requested or approved
     used_at: datetime | None = None  # when it was moved to done with this approval
+    is_done: bool = False
 
 
 class WaitingTask(NamedTuple):
@@ -198,7 +199,7 @@ def decided_approvals_query() -> ApprovalSelect:
     Read connections do not load the payload. The linked tasks have only their ids and titles;
     waiting tasks and clarifications are left out.
     """
-    linked = _tasks_subquery((Task.id, Task.title, null(), false(), null()))
+    linked = _tasks_subquery((Task.id, Task.title, null(), false(), null(), false()))
     details = (false(), false(), linked, func.jsonb_build_array(), null())
     query = _join_related(*details)
     return choose_columns(query, {Approval: DECIDED_COLUMNS})
@@ -253,6 +254,7 @@ def _tasks_subquery(titles: Sequence[Any] = ()) -> ColumnElement[Any]:
         link.content_hash,
         policies.is_content_changed(),
         link.used_at,
+        Task.status == Status.DONE,
     )
     refs = func.jsonb_agg(
         aggregate_order_by(func.jsonb_build_array(*values), link.position, link.created_at, link.id)
@@ -307,8 +309,9 @@ def detail_from_row(row: Sequence[Any]) -> ApprovalDetail:
                 content_hash,
                 bool(is_changed),
                 datetime.fromisoformat(used_at) if used_at else None,
+                bool(is_done),
             )
-            for id, title, content_hash, is_changed, used_at in tasks
+            for id, title, content_hash, is_changed, used_at, is_done in tasks
         ],
         lapsed_user,
         may_first_vote,

@@ -251,11 +251,13 @@ async def test_a_selection_says_how_many_tasks_agents_move(bob, ask, world) -> N
     await ask("Third", agent_id=world.worker.id, action_type="deploy")
     two_people = PolicyVerdict(effect=PolicyEffect.ASK_TWO)
     await ask("Fourth", agent_id=world.worker.id, policy_verdict=two_people)
+    is_done = {"status": Status.DONE}
+    await ask("Fifth", agent_id=world.worker.id, confidence=60, task_fields=is_done)
     page = (await bob.get("/approvals")).text
     assert re.findall(r'data-completes="([^"]*)"', page) == [str(by_agent.task_id)]
 
     selected = re.findall(r'name="shown" value="([^"]+)"[^>]* data-pick', page)
-    assert len(selected) == 4
+    assert len(selected) == 5
     sent = {"shown": selected, "status": "approved"}
     asked = (await bob.post("/approvals/answers", data=sent, headers=HTMX)).text
     assert "Agents then move 1 task to Done." in asked

@@ -138,7 +138,7 @@ class InboxItem:
         found = self.approval
         if found is None or not (found.agent and found.completes_tasks and is_last_approval(found)):
             return []
-        return [task.id for task in found.tasks]
+        return [task.id for task in found.tasks if not task.is_done]
 
     @property
     def path(self) -> str:
