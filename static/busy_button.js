@@ -1,6 +1,7 @@
-// Shows the progress of a form: <button data-busy="Saving"> has this label and a spinner, keeps its width, and cannot
-// be pressed. With htmx this ends with the request; a form whose request has failed has [data-failed]. Without htmx
-// the form leads to another page; it ends if the page has asked whether to leave it, or is restored from the cache.
+// Shows the progress of a form: <button data-busy="Saving"> has this label and a spinner, keeps its width, and the form
+// cannot be submitted again. With htmx this ends with the request; a form whose request has failed has [data-failed].
+// Without htmx the form leads to another page; it ends if the page has asked whether to leave it, or is restored from
+// the cache.
 (() => {
   const SPINNER = "loader-circle";
   const leaving = new Set(); // the buttons of forms without htmx
@@ -28,7 +29,7 @@
   const end = (buttons) => { for (const button of buttons) button.restoreLabel?.(); };
   const endLeaving = () => { end(leaving); leaving.clear(); };
   document.addEventListener("submit", (event) => {
-    if (event.submitter?.ariaBusy !== "true") return;
+    if (![...event.target.elements].some((one) => one.ariaBusy === "true")) return;
     event.preventDefault();
     event.stopImmediatePropagation();
   }, true);

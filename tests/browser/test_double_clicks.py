@@ -1,5 +1,6 @@
 """A form whose button is pressed twice is executed once; the button has its label afterwards."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -35,6 +36,31 @@ async def test_a_comment_is_written_once(site: LiveSite, board: dict[str, Any]) 
         await expect(page.get_by_label("Comment", exact=True)).to_have_value("")
     comments = site.owner.call("GET", f"{path}/comments")["items"]
     assert [comment["message"] for comment in comments] == ["Only once"]
+
+
+@pytest.mark.parametrize(
+    "is_held", [pytest.param(False, id="twice"), pytest.param(True, id="held")]
+)
+async def test_keys_send_a_form_once(site: LiveSite, board: dict[str, Any], is_held: bool) -> None:
+    path = f"/boards/{board['id']}/tasks"
+    sent, pressed = [], asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        sent.append(route)
+        await pressed.wait()
+        await route.continue_()
+
+    async with site.open_page(f"{path}/new") as page:
+        await page.route("**/tasks", hold)
+        await page.get_by_label("Title").fill("Only one")
+        await page.keyboard.down("Control")
+        await page.keyboard.down("Enter")
+        if not is_held:
+            await page.keyboard.up("Enter")
+        await page.keyboard.down("Enter")
+        pressed.set()
+        await expect(page.get_by_role("link", name="Only one").first).to_be_visible()
+    assert len(sent) == 1
 
 
 async def test_a_busy_button_keeps_the_label_of_the_response(
