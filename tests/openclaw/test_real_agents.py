@@ -92,11 +92,7 @@ def test_workers_claim_their_tasks_through_the_api(site: GatewayInstallation) ->
 
 def test_a_command_waits_for_its_approval(site: GatewayInstallation, worker: Row) -> None:
     key, board_id = f"mc-{worker['id']}", worker["board_id"]
-    config = site.call_gateway("config.get", {})
-    config_change = {"agents": {"entries": {key: {"tools": {"exec": {"mode": "ask"}}}}}}
-    site.call_gateway(
-        "config.patch", {"raw": json.dumps(config_change), "baseHash": config["hash"]}
-    )
+    site.change_config({"agents": {"entries": {key: {"tools": {"exec": {"mode": "ask"}}}}}})
     site.api.call(
         "POST",
         f"/gateways/sessions/agent:{key}:main/message?board_id={board_id}",

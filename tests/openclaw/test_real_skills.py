@@ -4,7 +4,6 @@ The archive is downloaded over TLS, and the scripted agent does what the message
 """
 
 import functools
-import json
 import os
 import re
 import shlex
@@ -110,9 +109,7 @@ def site(
 
 def load_skills_from(site: GatewayInstallation, folder: Path) -> None:
     """Let the gateway load skills from a folder, as docs/skills.md describes."""
-    config = site.call_gateway("config.get", {})
-    change = {"skills": {"load": {"extraDirs": [str(folder)]}}}
-    site.call_gateway("config.patch", {"raw": json.dumps(change), "baseHash": config["hash"]})
+    site.change_config({"skills": {"load": {"extraDirs": [str(folder)]}}})
 
 
 def find_listed(site: GatewayInstallation, name: str) -> list[str]:

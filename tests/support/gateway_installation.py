@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 
-from openclaw import DeviceIdentity, GatewayClient, GatewayTarget, RetryPolicy
+from openclaw import DeviceIdentity, GatewayClient, GatewayError, GatewayTarget, RetryPolicy
 from tests.support.fake_llm import FakeLlm, LlmAction, LlmTurn, RunCommand
 from tests.support.installation import (
     LOCAL_AUTH,
@@ -121,6 +121,19 @@ class GatewayInstallation:
     def call_gateway(self, method: str, params: dict[str, Any]) -> Any:
         """Call a method of the gateway."""
         return call_gateway(self.gateway, method, params)
+
+    def change_config(self, change: dict[str, Any]) -> None:
+        """Change the configuration; again if Mission Control has changed it meanwhile."""
+        while True:
+            config = self.call_gateway("config.get", {})
+            params = {"raw": json.dumps(change), "baseHash": config["hash"]}
+            try:
+                self.call_gateway("config.patch", params)
+            except GatewayError as error:
+                if "config changed since last load" not in error.message:
+                    raise
+            else:
+                return
 
     def wait_until_idle(self, agent_id: str) -> list[str]:
         """Wait until the turns of all messages to an agent have ended; return its model calls.
