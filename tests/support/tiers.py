@@ -8,7 +8,7 @@ race, further processes that are killed.
 
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import TypeVar
 
 import pytest
@@ -21,6 +21,12 @@ repetition = pytest.mark.skipif(
     not IS_COMPLETE_RUN, reason="repeats a rule that another test states: ./run test --all"
 )
 """Marks a test, or one of its cases, that runs with `--all` only."""
+
+
+def mark_repetitions(values: Iterable[T], representative: Container[T]) -> list[object]:
+    """Return the parameters of a test: values that are not representative have the mark above."""
+    return [pytest.param(one, marks=() if one in representative else repetition) for one in values]
+
 
 IS_SCALE_RUN = os.environ.get("MC_TEST_SCALE") == "1"
 

@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from tests.support.full_site import CheckedPage, FullSite
 from tests.support.page_checks import WIDE, choose
 from tests.support.site_objects import LONG_WORD
-from tests.support.tiers import repetition, select_options
+from tests.support.tiers import mark_repetitions, select_options
 
 
 async def _open_drawer(page: Page, ids: dict[str, str]) -> None:
@@ -173,18 +173,12 @@ KINDS = {
     "the menu of a card",
     "a new task that lacks its title",
     "the options of a picker",
-    "the shortcuts",
-    "more filters",
     "doubtful questions",
-    "a lost connection",
-    "an answer that is changed",
 }
 """One of each kind; the others have the same elements with other texts."""
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(one, marks=() if one in KINDS else repetition) for one in OPENED]
-)
+@pytest.mark.parametrize("name", mark_repetitions(OPENED, KINDS))
 async def test_dialogs_menus_and_toasts_are_accessible(world: FullSite, name: str) -> None:
     address, act = OPENED[name]
 

@@ -1,7 +1,7 @@
 """Every page: complete, accessible and without errors in every theme.
 
-Every run checks one page of each kind. What the other pages need no scripts for is stated by
-test_every_page_without_scripts.py and tests/trust/test_page_structure.py.
+Every run checks the representative pages. What needs no browser is stated for all of them by
+tests/trust/test_page_structure.py.
 """
 
 from itertools import chain
@@ -10,67 +10,34 @@ import pytest
 
 from tests.support.full_site import CheckedPage, FullSite
 from tests.support.live_site import LiveSite
-from tests.support.page_addresses import NON_PAGES, OTHER_PAGES, PAGES, PUBLIC_PAGES
+from tests.support.page_addresses import (
+    NON_PAGES,
+    OTHER_PAGES,
+    PAGES,
+    PUBLIC_PAGES,
+    REPRESENTATIVE,
+)
 from tests.support.page_checks import new_context, overflows_horizontally
 from tests.support.page_routes import list_routes
-from tests.support.tiers import repetition
+from tests.support.tiers import mark_repetitions, repetition
 
 REPEATED_ELEMENTS = {"/docs": "details.operation"}  # 500 operations and models
 
-KINDS = {
-    "/activity",
-    "/agents",
-    "/agents/new",
-    "/agents/{agent}",
-    "/agents/{agent}/files/SOUL.md/edit",
-    "/agents/{agent}/sessions/{coding_session}",
-    "/approvals/requests/{command}",
-    "/approvals/{approval}",
-    "/approvals?board={board}",
-    "/audit",
-    "/boards",
-    "/boards/{asked}/onboarding",
-    "/boards/{board}",
-    "/boards/{board}/chat",
-    "/boards/{board}/settings",
-    "/boards/{board}/tasks/new",
-    "/boards/{board}/tasks/{task}",
-    "/boards/{board}?view=calendar",
-    "/boards/{board}?view=list",
-    "/boards/{drafted}/onboarding/review",
-    "/boards/{empty}",
-    "/dashboard",
-    "/gateways/{gateway}",
-    "/gateways/{workshop}/sessions/agent:main:main?wait=1",
-    "/notifications",
-    "/people",
-    "/search?q=a",
-    "/settings",
-    "/settings/policy",
-    "/skills/{skill}",
-    "/webhooks/{endpoint}",
-    "/welcome?step=organization",
-}
-"""A page of each kind: lists, forms, boards, conversations, decisions, charts, files, diffs."""
 
-ADDRESSES = [
-    pytest.param(one, marks=() if one in KINDS else repetition)
-    for one in chain.from_iterable(PAGES.values())
-]
 FILTERED_PAGES = [
     "/approvals",
     pytest.param("/approvals?state=decided", marks=repetition),
     pytest.param("/activity", marks=repetition),
     pytest.param("/activity?board={board}", marks=repetition),
     pytest.param("/agents", marks=repetition),
-    "/audit",
+    pytest.param("/audit", marks=repetition),
     pytest.param("/boards", marks=repetition),
     "/boards/{board}",
     pytest.param("/boards/{board}?view=list", marks=repetition),
     pytest.param("/dashboard", marks=repetition),
     pytest.param("/groups", marks=repetition),
     pytest.param("/gateways", marks=repetition),
-    "/search?q=port",
+    pytest.param("/search?q=port", marks=repetition),
     pytest.param("/souls", marks=repetition),
     pytest.param("/tags", marks=repetition),
 ]
@@ -101,8 +68,9 @@ def test_the_page_list_contains_every_route() -> None:
     assert found == {*PAGES, *PUBLIC_PAGES, *NON_PAGES}
 
 
-def test_the_kinds_are_addresses_of_pages() -> None:
-    assert {*chain.from_iterable(PAGES.values())} >= KINDS
+def test_the_representative_pages_are_addresses_of_pages() -> None:
+    pages = chain.from_iterable([*PAGES.values(), *PUBLIC_PAGES.values(), OTHER_PAGES])
+    assert {*pages} >= REPRESENTATIVE
 
 
 async def test_all_components_are_accessible_in_both_themes(world: FullSite) -> None:
@@ -110,7 +78,9 @@ async def test_all_components_are_accessible_in_both_themes(world: FullSite) -> 
     await world.windows[0].check()
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    "address", mark_repetitions(chain.from_iterable(PAGES.values()), REPRESENTATIVE)
+)
 async def test_a_page_is_accessible_and_has_no_errors(world: FullSite, address: str) -> None:
     await world.visit(address)
 
@@ -122,7 +92,9 @@ async def test_other_pages_are_accessible_and_have_no_errors(world: FullSite, ad
     await world.visit(address, status, repeated=REPEATED_ELEMENTS.get(address, ""))
 
 
-@pytest.mark.parametrize("address", [*chain.from_iterable(PUBLIC_PAGES.values())])
+@pytest.mark.parametrize(
+    "address", mark_repetitions(chain.from_iterable(PUBLIC_PAGES.values()), REPRESENTATIVE)
+)
 async def test_pages_without_sign_in_are_accessible_and_have_no_errors(
     site: LiveSite, address: str
 ) -> None:

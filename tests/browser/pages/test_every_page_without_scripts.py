@@ -1,30 +1,19 @@
 """Every page without scripts, on a phone, and in a language with longer texts."""
 
 from collections.abc import AsyncIterator
+from itertools import chain
 
 import pytest
 from playwright.async_api import Page
 
 from tests.support.full_site import FullSite
-from tests.support.page_addresses import OTHER_PAGES, PAGES, REPEATED
+from tests.support.page_addresses import OTHER_PAGES, PAGES, REPRESENTATIVE
 from tests.support.page_checks import OVERFLOWS, PHONE, list_small_targets
-from tests.support.tiers import repetition
+from tests.support.tiers import mark_repetitions
 from web.ui.locale_middleware import LANGUAGE_COOKIE
 from web.ui.translation import PSEUDO
 
 UNTRANSLATED = {"/docs"}  # the reference of the API is in English
-IS_WITHOUT_SCRIPTS = "wait=1"  # in the addresses to which only pages without scripts lead
-SIMILAR = {one for one in REPEATED if IS_WITHOUT_SCRIPTS not in one}
-ADDRESSES = [
-    *(
-        pytest.param(one, marks=repetition if number and one in SIMILAR else ())
-        for addresses in PAGES.values()
-        for number, one in enumerate(addresses)
-    ),
-    *OTHER_PAGES,
-]
-"""All addresses; every run opens the first of each page, and those that show other parts of it."""
-
 DESCRIBE = f"""() => {{
     const count = (selector) => [...document.querySelectorAll(selector)]
         .filter((element) => element.checkVisibility({{ visibilityProperty: true }})).length;
@@ -43,7 +32,10 @@ async def phone(world: FullSite) -> AsyncIterator[Page]:
     await page.context.close()
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    "address",
+    mark_repetitions(chain.from_iterable([*PAGES.values(), OTHER_PAGES]), REPRESENTATIVE),
+)
 async def test_a_page_fits_and_is_complete_without_scripts(
     world: FullSite, phone: Page, address: str
 ) -> None:
