@@ -6,9 +6,12 @@ import re
 from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
+from tests.support.tiers import repetition
 
 
+@repetition
 async def test_the_activity_is_filtered_and_an_entry_is_linked(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_activity_page.py and tests/web/test_stale_parts.py."""
     board = site.create_board("Lighthouse")
     agent = site.create_agent(board, "Keeper")
     task = site.create_task(board, "Trim the wick")

@@ -63,7 +63,9 @@ async def test_an_agent_is_created_found_changed_and_deleted(site: LiveSite) -> 
     assert site.owner.call("GET", f"/agents?board_id={second['id']}")["items"] == []
 
 
+@repetition
 async def test_a_new_agent_is_shown_as_connected_at_once(site: LiveSite) -> None:
+    """See tests/web/test_agent_first_calls.py and tests/web/test_stale_parts.py."""
     site.create_board("Seedbed")
     async with site.open_page("/agents/new?client=program") as page:
         await page.get_by_label("Name", exact=True).fill("Seedling")
@@ -76,8 +78,12 @@ async def test_a_new_agent_is_shown_as_connected_at_once(site: LiveSite) -> None
         await expect(page.get_by_text("Seedling is connected.")).to_be_visible()
 
 
+@repetition
 async def test_the_forms_show_what_they_change_on_a_gateway(site: LiveSite) -> None:
-    """The gateway is away, and is not needed."""
+    """The gateway is away, and is not needed.
+
+    The steps are stated in tests/web/test_agent_config_previews.py.
+    """
     gateway = await asyncio.to_thread(site.create_gateway, "Slip", "ws://127.0.0.1:9")
     board = site.create_board("Slipway", gateway_id=gateway["id"])
     change = "Change in the configuration of the gateway"

@@ -133,7 +133,9 @@ async def test_the_bar_of_selected_approvals_stays_in_view(
         await expect(button).to_be_in_viewport(ratio=1)
 
 
+@repetition
 async def test_keyboard_shortcuts_decide_approvals_one_after_the_other(site: LiveSite) -> None:
+    """See the series in test_decision_guard.py, and the next request in test_inbox_rows.py."""
     scenario = ApprovalScenario(site, "By keys", "Newest?", "Middle?", "Oldest?")
     async with site.open_page(scenario.list) as page:
         heading = page.locator("#detail h2")
@@ -156,9 +158,11 @@ async def test_keyboard_shortcuts_decide_approvals_one_after_the_other(site: Liv
         await expect(answers).to_contain_text(["You approved", "You rejected"])
 
 
+@repetition
 async def test_a_clarification_requested_by_keyboard_keeps_the_approval_open(
     site: LiveSite,
 ) -> None:
+    """See tests/web/test_approval_decisions.py and tests/web/test_clarifications.py."""
     scenario = ApprovalScenario(site, "Asked back", "Print it?")
     async with site.open_page(scenario.page) as page:
         await page.keyboard.press("q")
@@ -199,7 +203,9 @@ async def test_the_second_decision_shows_who_decided_first(site: LiveSite) -> No
         await expect(second.get_by_role("group", name="Decision")).to_contain_text("You approved")
 
 
+@repetition
 async def test_an_open_page_updates_after_a_decision_elsewhere(site: LiveSite) -> None:
+    """The requests that others decide are in test_inbox_rows.py and test_inbox_keys.py."""
     scenario = ApprovalScenario(site, "Watching", "Print it?")
     async with site.open_page(scenario.page) as page, site.open_page(scenario.page) as other:
         await page.get_by_role("button", name=APPROVE).click()
@@ -235,7 +241,11 @@ async def test_bulk_decisions_apply_to_each_approval_separately(site: LiveSite) 
         await expect(page.locator("#needs-count")).to_have_text("1")
 
 
+@repetition
 async def test_bulk_approval_with_low_confidence_needs_a_confirmation(site: LiveSite) -> None:
+    """A similar test in tests/web/test_approval_decisions.py states it.
+
+    The test of the bar above has requests that arrive while some are selected."""
     scenario = ApprovalScenario(site, "Doubts", "One?", "Two?", sure=60)
     async with site.open_page(scenario.list) as page:
         await page.get_by_label(f"Select: {headline('One?')}").check()

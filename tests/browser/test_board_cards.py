@@ -68,7 +68,9 @@ def find_agent(site: LiveSite, board: dict[str, Any]) -> dict[str, Any]:
     return agent
 
 
+@repetition
 async def test_the_state_of_an_agent_reloads_only_its_cards(site: LiveSite) -> None:
+    """As a renamed task; tests/live/test_page_stream.py has the states of agents."""
     board, never_called = site.create_board("First calls"), "Its agent has never called"
     agent, other = site.create_agent(board), site.create_task(board, "Of nobody")
     assignee = find_agent(site, board)["id"]
@@ -157,7 +159,9 @@ async def test_an_old_card_does_not_replace_a_newer_board(site: LiveSite) -> Non
         await expect(moved).to_contain_text("Third title")
 
 
+@repetition
 async def test_a_move_loads_only_the_card_that_changed(site: LiveSite) -> None:
+    """The response is stated in tests/web/test_known_cards.py."""
     board = site.create_board("Small moves")
     tasks = [site.create_task(board, title) for title in ("First", "Second", "Third")]
     async with site.open_page(f"/boards/{board['id']}") as page:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.tasks import CARDS_IN_COLUMN
 from tests.support.board_rows import add_tasks
 from tests.support.live_site import LiveSite
+from tests.support.tiers import repetition
 
 MORE = 5
 
@@ -74,9 +75,11 @@ async def test_a_long_title_leaves_the_other_columns_of_the_list_visible(site: L
         await expect(last).to_be_in_viewport(ratio=1)
 
 
+@repetition
 async def test_rows_of_the_list_that_were_loaded_stay_in_live_changes(
     site: LiveSite, database: AsyncEngine, board: dict[str, Any]
 ) -> None:
+    """As the cards of a column above."""
     titles = [f"Task {number:03}" for number in range(2 * CARDS_IN_COLUMN + MORE)]
     made = await add_tasks(database, board, titles)
     async with site.open_page(f"/boards/{board['id']}?view=list&sort=title") as page:

@@ -107,9 +107,11 @@ async def test_a_card_that_is_dropped_outside_stays(site: LiveSite) -> None:
     assert site.list_tasks(board)["Stays"]["status"] == "inbox"
 
 
+@repetition
 async def test_dragging_to_the_edge_of_a_column_scrolls_it(
     site: LiveSite, database: AsyncEngine, board: dict[str, Any]
 ) -> None:
+    """The same library scrolls the board in the next test."""
     titles = [f"Task {number}" for number in range(25)]
     await add_tasks(database, board, titles, status=Status.REVIEW)
     task = site.create_task(board, "Is moved")

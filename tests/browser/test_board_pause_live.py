@@ -11,11 +11,15 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
-from tests.support.tiers import select_options
+from tests.support.tiers import repetition, select_options
 
 
+@repetition
 @in_sizes(WIDE, PHONE)
 async def test_pausing_needs_a_confirmation_and_updates_all_pages(site: LiveSite, size) -> None:
+    """See tests/web/test_board_pause.py and tests/web/test_stale_parts.py.
+
+    A stop of all agents is confirmed in the same way: tests/browser/test_agent_stop.py."""
     board = site.create_board("Quay")
     agent, task = site.create_agent(board), site.create_task(board, "Paint the door")
     agent.call("POST", "/agent/heartbeat")

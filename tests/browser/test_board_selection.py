@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.board_rows import add_tasks
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import PHONE, overflows_horizontally
+from tests.support.tiers import repetition
 
 
 def card_of(page: Page, task: dict[str, Any]) -> Locator:
@@ -100,8 +101,12 @@ async def test_rows_are_deleted_together_and_restored(site: LiveSite) -> None:
         await expect(header).not_to_be_checked()
 
 
+@repetition
 async def test_the_menu_of_a_card_changes_its_task(site: LiveSite) -> None:
-    """Its assignee and due date are in test_assignees.py and test_calendar.py."""
+    """Its assignee and due date are in test_assignees.py and test_calendar.py.
+
+    See tests/web/test_bulk_changes.py; the keys of the menu are in tests/browser/test_board.py.
+    """
     board = site.create_board("Menu")
     lower, upper = site.create_task(board, "Lower"), site.create_task(board, "Upper")
     async with site.open_page(f"/boards/{board['id']}") as page:
@@ -184,7 +189,9 @@ async def test_a_phone_selects_cards_by_their_menu(site: LiveSite) -> None:
     assert [name for name in names if tasks[name]["priority"] == "low"] == names[-2:]
 
 
+@repetition
 async def test_the_drawer_leads_to_the_next_task_of_the_view(site: LiveSite) -> None:
+    """A similar test in tests/web/test_bulk_changes.py states it."""
     board = site.create_board("One after the other")
     for title in ("Low", "High"):
         site.create_task(board, title, priority=title.lower())

@@ -89,7 +89,9 @@ async def test_a_page_that_is_open_on_the_next_day_loads_its_parts_again(site: L
             await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
+@repetition
 async def test_keys_that_are_pressed_while_today_is_loaded_lead_on_from_it(site: LiveSite) -> None:
+    """As keys that are pressed while a month is loaded."""
     board = site.create_board("Dated today")
     path = f"/boards/{board['id']}?view=calendar"
     async with site.open_page(f"{path}&month=2091-11") as page:

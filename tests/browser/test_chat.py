@@ -97,7 +97,9 @@ async def test_keys_of_an_input_method_send_and_close_nothing(site: LiveSite) ->
         await expect(page.locator("#task-title")).to_be_visible()
 
 
+@repetition
 async def test_a_message_highlights_the_chat_link_of_the_board(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_unread.py and tests/web/test_stale_parts.py."""
     board = site.create_board("Quay")
     agent = site.create_agent(board)
     path = f"/agent/boards/{board['id']}/memory"

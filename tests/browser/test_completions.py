@@ -53,8 +53,10 @@ async def test_a_key_moves_a_card_to_done_after_one_confirmation(site: LiveSite)
     assert site.list_tasks(board)["Ship it"]["status"] == "done"
 
 
-@pytest.mark.parametrize("in_drawer", [True, pytest.param(False, marks=repetition)])
+@repetition
+@pytest.mark.parametrize("in_drawer", [True, False])
 async def test_the_status_of_a_task_asks_once_too(site: LiveSite, in_drawer: bool) -> None:
+    """The steps are stated in tests/web/test_completions.py."""
     board, [task] = create(site, f"Status {in_drawer}", "Ship it")
     path = f"/boards/{board['id']}"
     async with site.open_page(path if in_drawer else f"{path}/tasks/{task['id']}") as page:

@@ -26,7 +26,9 @@ async def test_a_task_is_added_once(site: LiveSite, board: dict[str, Any], butto
     assert titles == ["Only one"]
 
 
+@repetition
 async def test_a_comment_is_written_once(site: LiveSite, board: dict[str, Any]) -> None:
+    """As a task that is added; a test in tests/race/test_forms.py has the server."""
     task = site.create_task(board, "Talk")
     path = f"/boards/{board['id']}/tasks/{task['id']}"
     async with site.open_page(path) as page:

@@ -48,10 +48,16 @@ def state(page: Page):
     return page.locator("#gateway-now header").get_by_role("status")
 
 
+@repetition
 async def test_an_approved_device_updates_the_connection_checks(
     site: LiveSite, fake: FakeGateway
 ) -> None:
-    """Market need 1: within ten seconds, without a reload or any input."""
+    """Market need 1: within ten seconds, without a reload or any input.
+
+    See tests/web/test_gateway_checks.py and tests/web/test_stale_parts.py for the page.
+
+    The connection is in tests/services/test_gateway_supervisor.py.
+    """
     fake.requires_pairing = True
     async with site.open_page("/gateways") as page:
         await enter(page, "Turns green", fake)

@@ -104,9 +104,11 @@ async def test_back_from_the_page_of_a_task_shows_the_board_as_it_was(
         assert len([one for one in requests if one.endswith(board["id"])]) == 1
 
 
+@repetition
 async def test_back_to_a_drawer_from_another_page_opens_it(
     site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]]
 ) -> None:
+    """The drawer is also restored in tests/browser/test_sign_out.py."""
     async with site.open_page(f"/boards/{board['id']}", viewport=LOW) as page:
         link = link_of(page, tasks[3])
         await link.scroll_into_view_if_needed()
@@ -223,9 +225,11 @@ async def test_back_to_the_list_of_approvals_keeps_its_position(
         await expect_top(link, top)
 
 
+@repetition
 async def test_back_from_the_list_leads_to_the_board_with_its_drawer(
     site: LiveSite, board: dict[str, Any], tasks: list[dict[str, Any]]
 ) -> None:
+    """As Back from the page of a task, and to a closed drawer."""
     address = f"/boards/{board['id']}"
     drawer = f"{address}/tasks/{tasks[0]['id']}"
     async with site.open_page(address) as page:

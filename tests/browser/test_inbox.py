@@ -45,7 +45,9 @@ async def test_an_onboarding_question_appears_and_disappears_in_the_inbox(site: 
             await expect(page.locator("#needs-count")).to_have_text("0")
 
 
+@repetition
 async def test_an_answer_that_is_not_sent_stays_when_the_inbox_changes(site: LiveSite) -> None:
+    """Notes stay in the same way: test_new_approvals_do_not_replace_the_open_one."""
     board = site.create_board("Answers")
     agent = site.create_agent(board)
     path = f"/boards/{board['id']}"
@@ -67,7 +69,9 @@ async def test_an_answer_that_is_not_sent_stays_when_the_inbox_changes(site: Liv
         await expect(box).to_be_hidden()
 
 
+@repetition
 async def test_an_answer_that_the_server_has_not_accepted_stays_as_a_draft(site: LiveSite) -> None:
+    """The next test has the drafts of notes, which are stored in the same way."""
     board = site.create_board("Drafts")
     agent = site.create_agent(board)
     path = f"/boards/{board['id']}"
@@ -170,10 +174,12 @@ async def test_approvals_are_filtered_decided_and_found_again(site: LiveSite) ->
         await expect(page).to_have_url(re.compile("/approvals$"))
 
 
+@repetition
 @in_sizes(PHONE, {"width": 900, "height": 700})
 async def test_a_toast_covers_nothing_of_the_form_of_a_decision(
     site: LiveSite, size: dict[str, int]
 ) -> None:
+    """As in tests/browser/test_phone.py, beside a comment."""
     board = site.create_board("Locks")
     agent = site.create_agent(board, "Keeper")
     asked = [

@@ -52,7 +52,9 @@ async def test_a_corrected_section_of_the_settings_is_saved_without_a_warning(
         assert warnings == []
 
 
+@repetition
 async def test_an_invalid_field_in_a_dialog_is_shown(site: LiveSite) -> None:
+    """As in a long form; tests/browser/test_board.py has the error of a dialog."""
     board = site.create_board("Dialog with errors")
     async with site.open_page(f"/boards/{board['id']}", viewport={**WIDE, "height": 400}) as page:
         await page.get_by_role("link", name="New task N").click()

@@ -37,7 +37,9 @@ def request_approval(site: LiveSite, board: dict[str, str]) -> None:
     )
 
 
+@repetition
 async def test_an_approval_is_listed_live_and_read_when_it_is_opened(site: LiveSite) -> None:
+    """See tests/web/test_notifications.py and tests/live/test_notification_stream.py."""
     board = site.create_board("Godwit")
     async with site.open_page("/notifications") as page:
         await read_everything(page)

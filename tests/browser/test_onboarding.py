@@ -159,8 +159,12 @@ async def test_a_button_is_busy_until_the_response_also_after_a_warning(
     fetch_messages(asker, board)
 
 
+@repetition
 async def test_typed_text_stays_during_live_updates(site: LiveSite, asker: ApiClient) -> None:
-    """An answer in one tab appears in the other, which keeps its typed text."""
+    """An answer in one tab appears in the other, which keeps its typed text.
+
+    Typed text is kept in the same way in tests/browser/test_live.py.
+    """
     async with site.open_page("/boards") as page:
         board = await describe(page, "Two tabs")
         post_agent_message(asker, board, question="What for?", options=["Fun", "Other"])

@@ -13,7 +13,7 @@ from tests.support.page_checks import (
     list_axe_violations,
     overflows_horizontally,
 )
-from tests.support.tiers import repetition
+from tests.support.tiers import mark_repetitions, repetition
 
 IN_MORE = {
     "Dashboard": "/dashboard",
@@ -191,7 +191,7 @@ async def test_the_bar_of_a_decision_leaves_room_for_the_request(site: LiveSite,
         assert not await overflows_horizontally(page)
 
 
-@pytest.mark.parametrize("width", [1440, 1280, 1024, 360])
+@pytest.mark.parametrize("width", mark_repetitions([1440, 1280, 1024, 360], (1440, 360)))
 async def test_the_main_button_of_a_decision_is_beside_the_other(site: LiveSite, width) -> None:
     board = site.create_board("Wide decision", require_approval_for_done=True)
     agent, task = site.create_agent(board), site.create_task(board, "Paint")

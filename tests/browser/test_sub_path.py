@@ -61,10 +61,12 @@ async def sign_in(page: Page, address: str) -> None:
     await expect(page.locator("#rail")).to_be_visible()
 
 
-@pytest.mark.parametrize(
-    ("kind", "script"), [("removes", ""), pytest.param("keeps", NO_WORKER, marks=repetition)]
-)
+@repetition
+@pytest.mark.parametrize(("kind", "script"), [("removes", ""), ("keeps", NO_WORKER)])
 async def test_a_browser_never_leaves_the_path(below: SiteBelow, kind: str, script: str) -> None:
+    """See tests/trust/test_sub_path.py for pages, forms, scripts and cookies.
+
+    Streams are in tests/live/test_sub_path.py."""
     site, proxy = below.site, below.proxies[kind]
     board = site.create_board(f"Kittiwake that {kind}")
     task = site.create_task(board, "Paint the door")

@@ -7,7 +7,11 @@ from tests.support.page_checks import PHONE, list_axe_violations, overflows_hori
 from tests.support.tiers import repetition
 
 
+@repetition
 async def test_deleted_tasks_are_selected_and_restored(site: LiveSite) -> None:
+    """The steps are stated in tests/web/test_trash.py.
+
+    Live changes keep a selection in tests/browser/test_board_selection.py."""
     board = site.create_board("Thrown away")
     made = [site.create_task(board, title) for title in ("Paint", "Sand", "Varnish")]
     for task in made[:2]:

@@ -26,7 +26,9 @@ def send(site: LiveSite, webhook: dict[str, Any], payload: Any, event: str = "")
     assert answer.status_code == 202
 
 
+@repetition
 async def test_a_pull_request_appears_on_an_open_board(site: LiveSite, board) -> None:
+    """See tests/services/test_forge_reports.py; other new cards are in test_board_cards.py."""
     path = f"/boards/{board['id']}"
     body: dict[str, Any] = {"description": "Code", "secret": SECRET, "action": "forge"}
     webhook = site.owner.call("POST", f"{path}/webhooks", **body)

@@ -23,6 +23,9 @@ def test_every_part_that_reloads_itself_is_made_out_of_date_by_an_event() -> Non
 
 
 CHANGES = [
+    (EventType.AGENT_STATUS_CHANGED, "agents/_first_call_status"),
+    (EventType.BOARD_MEMORY_CREATED, "boards/_chat_link"),
+    (EventType.BOARD_PAUSED, "boards/_pause_notice"),
     (EventType.GATEWAY_REQUEST_ASKED, "approvals/_inbox", "runs/_agent_run", "_sidebar"),
     (EventType.GATEWAY_UPDATED, "gateways/_overview", "gateways/_table"),
     (EventType.GROUP_MEMORY_CREATED, "groups/_messages"),
@@ -33,7 +36,7 @@ CHANGES = [
     (EventType.QUESTION_ANSWERED, "approvals/_inbox", "_sidebar"),
     (EventType.RUN_CHANGED, "runs/_agent_run", "runs/_task_runs"),
     (EventType.SAVED_VIEW_UPDATED, "boards/_view"),
-    (EventType.TASK_COMMENT, "comments/_conversation", "_sidebar"),
+    (EventType.TASK_COMMENT, "activity/_new_count", "comments/_conversation", "_sidebar"),
     (EventType.TASK_CREATED, "groups/_boards", "boards/_view", "boards/_board_table"),
     (EventType.TASK_DELETED, "approvals/_inbox", "_sidebar"),  # with its pending approvals
     (EventType.TASK_RESTORED, "approvals/_inbox", "_sidebar"),
