@@ -4,11 +4,14 @@ from playwright.async_api import BrowserContext, expect
 
 from tests.support.live_site import LiveSite
 from tests.support.page_checks import choose
+from tests.support.tiers import repetition
 
 
+@repetition
 async def test_a_task_that_a_person_gets_appears_at_once(
     site: LiveSite, board, bob: BrowserContext
 ) -> None:
+    """See tests/web/test_assignees.py and test_stale_parts.py, and pickers in test_pickers.py."""
     site.create_task(board, "Repair the lamp", priority="high", due_at="2020-01-01T12:00:00Z")
     site.create_task(board, "Paint the door")
     other = await bob.new_page()

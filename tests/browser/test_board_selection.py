@@ -103,7 +103,7 @@ async def test_rows_are_deleted_together_and_restored(site: LiveSite) -> None:
 
 @repetition
 async def test_the_menu_of_a_card_changes_its_task(site: LiveSite) -> None:
-    """Its assignee and due date are in test_assignees.py and test_calendar.py.
+    """Its due date is in test_calendar.py.
 
     See tests/web/test_bulk_changes.py; the keys of the menu are in tests/browser/test_board.py.
     """

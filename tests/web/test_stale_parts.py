@@ -38,6 +38,7 @@ CHANGES = [
     (EventType.SAVED_VIEW_UPDATED, "boards/_view"),
     (EventType.TASK_COMMENT, "activity/_new_count", "comments/_conversation", "_sidebar"),
     (EventType.TASK_CREATED, "groups/_boards", "boards/_view", "boards/_board_table"),
+    (EventType.TASK_UPDATED, "my_tasks/_list"),
     (EventType.TASK_DELETED, "approvals/_inbox", "_sidebar"),  # with its pending approvals
     (EventType.TASK_RESTORED, "approvals/_inbox", "_sidebar"),
     (EventType.WEBHOOK_ENDPOINT_DISABLED, "webhook_endpoints/_list", "webhook_endpoints/_log"),
