@@ -27,12 +27,12 @@ def shared_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
         yield installation
 
 
-@pytest.mark.parametrize(
-    "command", [["serve", "--port", "0"], pytest.param(["worker"], marks=repetition)]
-)
+@repetition
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["worker"]])
 def test_a_process_with_another_base_url_does_not_start(
     shared_installation: Installation, command: list[str]
 ) -> None:
+    """See test_a_start_holds_the_event_loop_for_no_imports and the change of an address below."""
     refused = run_cli(*command, data=shared_installation.data_dir, BASE_URL=OTHER)
     own = shared_installation.url
     assert (refused.returncode, refused.stderr) == (

@@ -73,7 +73,7 @@ def test_a_command_succeeds_without_an_output() -> None:
     assert (result.returncode, result.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["link", "--help"]])
+@pytest.mark.parametrize("words", [pytest.param(["--help"], marks=repetition), ["link", "--help"]])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_command_ends_silently_if_nobody_reads_its_output(
     words: list[str], unbuffered: str

@@ -89,7 +89,9 @@ def test_a_new_link_invalidates_the_old_one(shared_installation: Installation) -
     assert open_link(newer) == 200
 
 
+@repetition
 def test_a_crashed_database_is_restarted(shared_installation: Installation) -> None:
+    """See tests/embedded_postgres/test_instance.py and tests/durability/test_crashes.py."""
     shared_installation.kill_database()
     deadline = time.monotonic() + TIMEOUT
     while get_status(f"{shared_installation.url}/readyz") != 503:

@@ -28,7 +28,7 @@ from tests.support.tiers import IS_COMPLETE_RUN
 pytestmark = needs_pgbouncer
 
 SESSIONS = 3  # of PgBouncer
-AGENTS, CHANGES = (10, 6) if IS_COMPLETE_RUN else (10, 2)
+AGENTS, CHANGES = (10, 6) if IS_COMPLETE_RUN else (5, 2)
 LISTENERS = 2  # the direct connections of the server and its worker
 COUNT_SESSIONS = """
     select count(*) from pg_stat_activity where datname = 'mission_control'

@@ -21,7 +21,7 @@ from tests.support.installation import (
 )
 from tests.support.tiers import IS_COMPLETE_RUN, repetition
 
-WRITES = 200 if IS_COMPLETE_RUN else 80
+WRITES = 200 if IS_COMPLETE_RUN else 40
 WRITERS = 4
 RECOVERY_TIMEOUT = 60  # seconds
 

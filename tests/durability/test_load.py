@@ -17,7 +17,7 @@ from tests.support.installation import (
     Installation,
     find_free_port,
 )
-from tests.support.tiers import IS_COMPLETE_RUN
+from tests.support.tiers import IS_COMPLETE_RUN, repetition
 
 AGENTS, PAGES, SECONDS = (50, 20, 15) if IS_COMPLETE_RUN else (6, 3, 2)
 PACE = 1.5  # seconds between two calls of an agent, on average
@@ -122,9 +122,11 @@ def populate(installation: Installation) -> tuple[dict[str, Any], list[str]]:
         ]
 
 
+@repetition
 async def test_live_pages_under_load_end_equal_to_a_fresh_load(
     installation: Installation,
 ) -> None:
+    """See tests/live/test_page_stream.py, and tests/browser/test_board_cards.py for pages."""
     board, tokens = populate(installation)
     headers = {"Sec-Fetch-Site": "same-origin"}
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
