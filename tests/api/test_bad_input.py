@@ -102,15 +102,18 @@ def accepts_null(schema: dict[str, Any]) -> bool:
 def list_invalid_values(model: Any, known: set[str]) -> Iterator[tuple[str, Any]]:
     """Yield fields of a model, each with a value that is not valid.
 
-    A field with a schema that another one has too has one value, and all in a complete run.
+    A field of a kind that another one has too has two values, one if the schema is the same too,
+    and all in a complete run.
     """
     schema_of_model = model.model_json_schema()
     for name, schema in schema_of_model.get("properties", {}).items():
         of = get_field_kind(schema, schema_of_model.get("$defs", {}))
         rules = json.dumps({key: schema[key] for key in schema.keys() - ANNOTATION_KEYS})
         is_known = rules in known and not IS_COMPLETE_RUN
-        known.add(rules)
-        yield from ((name, wrong) for wrong in INVALID_VALUES[of][: 1 if is_known else None])
+        is_known_kind = of in known and not IS_COMPLETE_RUN
+        known |= {rules, of}
+        count = 1 if is_known else 2 if is_known_kind else None
+        yield from ((name, wrong) for wrong in INVALID_VALUES[of][:count])
         if not accepts_null(schema) and not is_known:
             yield name, None
 

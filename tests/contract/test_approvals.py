@@ -12,6 +12,7 @@ from tests.support import encoded_responses
 from tests.support.api_fixtures import Client
 from tests.support.approval_helpers import store_long_requests
 from tests.support.loop_holds import calibrate, measure_holds
+from tests.support.tiers import repetition
 from tests.support.world import World
 
 REQUEST = {"action_type": "deploy", "confidence": 80.5, "lead_reasoning": "  It is ready.  "}
@@ -255,12 +256,14 @@ async def test_bulk_decision_reports_each_result(
     assert {one["code"] for one in foreign["results"]} == {"approval_not_found"}
 
 
+@repetition
 async def test_many_long_approvals_do_not_hold_the_event_loop(
     alice: Client,
     transaction: TransactionFactory,
     world: World,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """See tests/trust/test_event_loop_holds.py and tests/web/test_long_contents.py."""
     async with transaction() as session:
         found = await store_long_requests(session, world, 60)
     monkeypatch.setattr(encoded_responses, "check_response", lambda *_: None)  # it takes longer

@@ -19,6 +19,7 @@ from services.gateways import GatewayAgentLink, GatewayConnector, GatewayCreate,
 from tests.support.fake_agents_gateway import FakeAgentsGateway, run_fake_agents_gateway
 from tests.support.fake_gateway import TOKEN
 from tests.support.secret_key import CIPHER
+from tests.support.tiers import IS_COMPLETE_RUN
 from tests.support.world import World
 
 READ_METHODS = {
@@ -26,7 +27,7 @@ READ_METHODS = {
     *("cron.list", "cron.scratch.get", "sessions.list", "sessions.subscribe", "chat.history"),
 }
 CHAT_METHODS = {"chat.send"}
-PAUSE = 0.5  # seconds in which a worker could do something
+PAUSE = 0.5 if IS_COMPLETE_RUN else 0.1  # seconds in which a worker could do something
 
 
 @pytest.fixture

@@ -169,7 +169,12 @@ class CallInterrupter:
 
 
 @pytest.mark.parametrize(
-    "fault", [LostBefore(), LostAfter(4001), pytest.param(LostAfter(), marks=repetition)]
+    "fault",
+    [
+        LostBefore(),
+        pytest.param(LostAfter(4001), marks=repetition),  # as in the next test
+        pytest.param(LostAfter(), marks=repetition),
+    ],
 )
 async def test_any_interrupted_call_leads_to_the_same_result(
     harness: ProvisioningHarness, fault: Fault

@@ -1,7 +1,7 @@
 """The routes of all pages, and their addresses for given objects."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -32,6 +32,44 @@ QUERIES = {
     "/gateways/{gateway_id:uuid}/sessions/{key:path}": ["?wait=1"],
 }
 """Other views of a page."""
+REPRESENTATIVE = {
+    "/activity",
+    "/agents",
+    "/agents/{agent_id:uuid}",
+    "/agents/{agent_id:uuid}/files/{name}/edit",
+    "/approvals",
+    "/approvals/rows",
+    "/approvals/{approval_id:uuid}",
+    "/approvals/requests/{request_id:uuid}",
+    "/audit",
+    "/boards",
+    "/boards/{board_id:uuid}",
+    "/boards/{board_id:uuid}/cards/{task_id:uuid}",
+    "/boards/{board_id:uuid}/chat",
+    "/boards/{board_id:uuid}/columns",
+    "/boards/{board_id:uuid}/onboarding",
+    "/boards/{board_id:uuid}/onboarding/review",
+    "/boards/{board_id:uuid}/rows",
+    "/boards/{board_id:uuid}/settings",
+    "/boards/{board_id:uuid}/tasks/{task_id:uuid}",
+    "/boards/{board_id:uuid}/tasks/{task_id:uuid}/conversation",
+    "/boards/{board_id:uuid}/tasks/{task_id:uuid}/descriptions",
+    "/boards/{board_id:uuid}/webhooks/{webhook_id:uuid}/action",
+    "/boards/{board_id:uuid}/webhooks/{webhook_id:uuid}/payloads/{payload_id:uuid}",
+    "/dashboard",
+    "/gateways/{gateway_id:uuid}",
+    "/gateways/{gateway_id:uuid}/sessions/{key:path}",
+    "/my-tasks",
+    "/notifications",
+    "/people",
+    "/rail",
+    "/search",
+    "/search/suggestions",
+    "/settings",
+    "/settings/policy/rules/new",
+    "/webhooks/{endpoint_id:uuid}",
+}
+"""The pages and parts with the most logic, and one of each kind."""
 PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 
@@ -51,10 +89,34 @@ def build_address(path: str, ids: Mapping[str, Any]) -> str:
 
 def list_page_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
     """Return an address for each view and each of the objects that it shows differently."""
+    return _list_addresses(ids, is_chosen=lambda path: True)
+
+
+def choose_page_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return all addresses with `--all`, otherwise one for each view, whatever object it shows."""
+    found = list_page_addresses(ids)
+    return found if IS_COMPLETE_RUN else _drop_similar(found)
+
+
+def choose_representative_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return all addresses with `--all`, otherwise one for each view of a representative page."""
+    assert {route.path for route in list_routes()} >= REPRESENTATIVE
+    if IS_COMPLETE_RUN:
+        return list_page_addresses(ids)
+    return _drop_similar(_list_addresses(ids, is_chosen=REPRESENTATIVE.__contains__))
+
+
+def _drop_similar(addresses: Sequence[str]) -> list[str]:
+    return [*{ID.sub("id", one): one for one in addresses}.values()]
+
+
+def _list_addresses(
+    ids: Mapping[str, Sequence[Any]], *, is_chosen: Callable[[str], bool]
+) -> list[str]:
     views = {
         (route.endpoint, route.path.startswith("/boards")): route.path
         for route in list_routes()
-        if "GET" in (route.methods or ()) and route.path not in NO_PAGES
+        if "GET" in (route.methods or ()) and route.path not in NO_PAGES and is_chosen(route.path)
     }
     first, found = {name: values[0] for name, values in ids.items()}, []
     for path in views.values():
@@ -66,9 +128,3 @@ def list_page_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
             found += [address] if path not in NEED_A_QUERY else []
             found += [f"{address}{query}" for query in QUERIES.get(path, ())]
     return found
-
-
-def choose_page_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Return all addresses with `--all`, otherwise one for each view, whatever object it shows."""
-    found = list_page_addresses(ids)
-    return found if IS_COMPLETE_RUN else [*{ID.sub("id", one): one for one in found}.values()]

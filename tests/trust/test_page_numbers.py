@@ -12,7 +12,7 @@ from starlette.datastructures import QueryParams
 
 from core.db.engine import TransactionFactory
 from tests.conftest import rolled_back_changes
-from tests.support.page_routes import ID, choose_page_addresses, list_page_addresses
+from tests.support.page_routes import ID, choose_representative_addresses
 from tests.support.tiers import IS_COMPLETE_RUN
 
 LARGE = "9" * 4_500  # more digits than int() converts
@@ -59,7 +59,7 @@ def read_names(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 async def test_no_number_in_an_address_is_an_internal_error(
     page_ids: Mapping[str, Sequence[Any]], alice: httpx2.AsyncClient, read_names: set[str]
 ) -> None:
-    paths = {address.partition("?")[0] for address in list_page_addresses(page_ids)}
+    paths = {address.partition("?")[0] for address in choose_representative_addresses(page_ids)}
     tried = 0
     known: set[str] = set()  # names that were tried with all numbers
     for path in sorted({ID.sub("id", path): path for path in paths}.values()):
@@ -75,7 +75,7 @@ async def test_no_number_in_an_address_is_an_internal_error(
                 response = await alice.get(f"{path}?{query}")
                 assert response.status_code < 500, (path, query[:200])
                 tried += 1
-    assert tried > (200 if IS_COMPLETE_RUN else 100)
+    assert tried > (200 if IS_COMPLETE_RUN else 50)
 
 
 async def test_no_number_in_a_form_is_an_internal_error(
@@ -85,7 +85,7 @@ async def test_no_number_in_a_form_is_an_internal_error(
 ) -> None:
     known: set[tuple[str, str]] = set()
     names: set[str] = set()  # of fields that were tried with all numbers
-    for address in choose_page_addresses(page_ids):
+    for address in choose_representative_addresses(page_ids):
         page = (await alice.get(address)).text
         for action, values, name in list_number_forms(page):
             if (place := (ID.sub("id", action), name)) in known:
@@ -97,4 +97,4 @@ async def test_no_number_in_a_form_is_an_internal_error(
                 async with rolled_back_changes(transaction):
                     response = await alice.post(action, data=values | {name: number})
                 assert response.status_code < 500, (action, name, number[:40])
-    assert len(known) > 10
+    assert len(known) > (10 if IS_COMPLETE_RUN else 5)

@@ -11,7 +11,7 @@ import pytest
 from core.config.settings import Settings
 from core.db.engine import TransactionFactory
 from tests.support.app_on_transactions import build_app_on
-from tests.support.page_routes import choose_page_addresses
+from tests.support.page_routes import choose_representative_addresses
 from tests.support.people_rows import cookie_secret
 from tests.support.tiers import repetition
 from tests.support.world import World
@@ -54,7 +54,7 @@ async def test_pages_that_only_read_open_no_transaction(
     transactionless: httpx2.AsyncClient,
     headers: dict[str, str],
 ) -> None:
-    addresses = choose_page_addresses(page_ids)
+    addresses = choose_representative_addresses(page_ids)
     reading = [one for one in addresses if not WRITES.fullmatch(urlsplit(one).path)]
     assert len(reading) > len(addresses) / 2
     for address in reading:

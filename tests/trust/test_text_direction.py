@@ -8,7 +8,7 @@ import httpx2
 
 from tests.support.fake_agents_gateway import FakeAgentsGateway
 from tests.support.marked_texts import MARK
-from tests.support.page_routes import list_page_addresses
+from tests.support.page_routes import choose_representative_addresses
 from tests.trust.test_xss import answer_with, read_pages
 
 VOID = {"input", "br", "hr", "img", "meta", "link", "use", "rect", "path", "source", "wbr", "col"}
@@ -73,7 +73,7 @@ async def test_every_text_of_users_and_agents_has_its_own_direction(
     fake_gateway: FakeAgentsGateway,
 ) -> None:
     answer_with(fake_gateway, MARK)
-    pages = await read_pages(alice, list_page_addresses(page_ids))
+    pages = await read_pages(alice, choose_representative_addresses(page_ids))
     left: dict[str, str] = {}
     for address, body in pages.items():
         left |= dict.fromkeys(find_undirected(body), address)

@@ -14,6 +14,7 @@ from models import Comment, Event, EventType, Task, new_id
 from tests.support.board_pages import keep
 from tests.support.cpu_time import MAX_CPU_SECONDS
 from tests.support.task_pages import HTMX, IN_DRAWER, IN_PAGE, task, task_path
+from tests.support.tiers import repetition
 from tests.support.world import World
 from web.ui.formatted_texts import RENDERED
 
@@ -194,10 +195,14 @@ async def test_pages_of_a_conversation_need_access(charlie, task_path, comments)
             assert answer.status_code == 404
 
 
+@repetition
 async def test_hostile_comments_do_not_hold_the_event_loop(
     alice, transaction, world, task_path, task
 ) -> None:
-    """The CPU time of this thread is that of the event loop, which no other request can have."""
+    """See tests/web/test_formatted_texts.py, and tests/trust/test_event_loop_holds.py for the time.
+
+    The CPU time of this thread is that of the event loop, which no other request can have.
+    """
     path = f"{task_path}?entries=more"
     RENDERED.clear()
     units = (

@@ -18,6 +18,7 @@ from tests.support.approval_pages import HTMX
 from tests.support.board_rows import make_task
 from tests.support.gateway_rows import make_gateway, make_gateway_request, make_main_agent
 from tests.support.statement_counter import count_all_statements
+from tests.support.tiers import repetition
 
 PENDING = 250  # requests, which are five pages
 LEFT_TO_BOB, APPROVED_FIRST = 7, 5
@@ -184,7 +185,7 @@ async def test_all_pages_show_the_same_number_of_waiting_items(
     assert set(numbers.values()) == {len(on_launch) + 2}
 
 
-@pytest.mark.parametrize("headers", [{}, HTMX])
+@pytest.mark.parametrize("headers", [{}, pytest.param(HTMX, marks=repetition)])
 @pytest.mark.parametrize(
     "path",
     [

@@ -68,9 +68,11 @@ async def test_the_complete_content_is_sent_in_slices(alice, ask, transaction, w
     assert holds.longest < calibrate()
 
 
+@repetition
 async def test_the_history_of_a_long_description_is_compared_in_a_thread(
     alice, transaction, world
 ) -> None:
+    """As in tests/trust/test_event_loop_holds.py, for the longest descriptions."""
     task = world.make_task("Paint")
     texts = [make_lines("old"), make_lines("new")]
     rows = [
@@ -87,7 +89,9 @@ async def test_the_history_of_a_long_description_is_compared_in_a_thread(
     assert holds.longest < calibrate()
 
 
+@repetition
 async def test_a_conflict_of_long_texts_is_compared_in_a_thread(alice, transaction, world) -> None:
+    """As in tests/trust/test_event_loop_holds.py, for conflicts of all edits."""
     task = world.make_task("Paint", description="Paint.", version=2)
     async with transaction() as session:
         session.add(task)
