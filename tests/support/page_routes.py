@@ -92,22 +92,13 @@ def list_page_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
     return _list_addresses(ids, is_chosen=lambda path: True)
 
 
-def choose_page_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Return all addresses with `--all`, otherwise one for each view, whatever object it shows."""
-    found = list_page_addresses(ids)
-    return found if IS_COMPLETE_RUN else _drop_similar(found)
-
-
 def choose_representative_addresses(ids: Mapping[str, Sequence[Any]]) -> list[str]:
     """Return all addresses with `--all`, otherwise one for each view of a representative page."""
     assert {route.path for route in list_routes()} >= REPRESENTATIVE
     if IS_COMPLETE_RUN:
         return list_page_addresses(ids)
-    return _drop_similar(_list_addresses(ids, is_chosen=REPRESENTATIVE.__contains__))
-
-
-def _drop_similar(addresses: Sequence[str]) -> list[str]:
-    return [*{ID.sub("id", one): one for one in addresses}.values()]
+    found = _list_addresses(ids, is_chosen=REPRESENTATIVE.__contains__)
+    return [*{ID.sub("id", one): one for one in found}.values()]
 
 
 def _list_addresses(
