@@ -110,17 +110,12 @@ def test_there_is_no_first_run_link_once_there_is_an_owner(installation: Install
     assert re.fullmatch(r"There is an owner already[^\n]+\n", result.stderr)
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGTERM,
-        pytest.param(signal.SIGINT, marks=repetition),
-        pytest.param(signal.SIGHUP, marks=repetition),
-    ],
-)
+@repetition
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stop_signal_ends_it_despite_open_streams(
     installation: Installation, number: signal.Signals
 ) -> None:
+    """See tests/cli/test_workers.py for streams, and SIGTERM below."""
     browser = sign_up_owner(installation)
     stream_opened = threading.Event()
 

@@ -158,12 +158,12 @@ def test_hostile_words_are_broken_in_linear_time() -> None:
 @pytest.mark.parametrize(
     "attack",
     [
-        *("*a_", "``a", "[a](b 'c", "- - - a\n", "> a\n", "a|b\n-|-\nc|d\n\n", "<a@b.c>"),
+        *("*a_", "[a](b 'c", "> a\n", "a|b\n-|-\nc|d\n\n"),
         *(
             pytest.param(attack, marks=repetition)
             for attack in (
                 *("**_*", "_*a*_", "*_", "_a\n\n", "~~a_", "`*`_"),
-                *("- a\n", "*\n", "[a]: b '\n"),
+                *("- a\n", "*\n", "[a]: b '\n", "``a", "- - - a\n", "<a@b.c>"),
             )
         ),
     ],
