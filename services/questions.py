@@ -172,7 +172,10 @@ async def ask_question(
     Forbidden, NotFound for the task, and Conflict for too many open questions.
     """
     if agent.board_id != board.id or not board.workers_may_ask_people:
-        reason = "On this board workers do not ask people. Ask the lead in the board's chat."
+        reason = (
+            "On this board workers do not ask people. An admin can allow it in the board's settings"
+            " (“Workers may ask people”, `workers_may_ask_people`). Ask in the board's chat."
+        )
         raise Forbidden("workers_may_not_ask", reason)
     task = (await tasks.get_task_detail(session, board, task_id)).task if task_id else None
     conditions = AgentQuestion.agent_id == agent.id, AgentQuestion.answered_at.is_(None)

@@ -122,12 +122,10 @@ async def board_for_lead(context: RequestContext, path: Mapping[str, Any]) -> De
 
 
 async def board_for_asking(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
-    """Load and lock the board in the path, for its lead, and for its workers if it allows them."""
-    loaded = await board_for_update(context, path)
-    is_worker = loaded["board"].id == context.agent.board_id and not context.agent.is_board_lead
-    if is_worker and loaded["board"].workers_may_ask_people:
-        return loaded
-    return await board_for_lead(context, path)
+    """Load and lock the board in the path, for its agents. The service checks what workers may."""
+    if context.agent.board_id is None:
+        return await board_for_lead(context, path)
+    return await board_for_update(context, path)
 
 
 async def board_of_gateway_agent(

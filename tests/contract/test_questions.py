@@ -40,8 +40,11 @@ async def answer(transaction: TransactionFactory, world: World, question_id: Any
 
 
 async def test_by_default_only_the_lead_asks(worker: Client, lead: Client, path) -> None:
+    """The error of a worker names the setting that allows it, and who can change that."""
     refused = await worker.post(path, json=QUESTION)
-    assert (refused.status_code, refused.json()["code"]) == (403, "lead_required")
+    assert (refused.status_code, refused.json()["code"]) == (403, "workers_may_not_ask")
+    for named in ("“Workers may ask people”", "workers_may_ask_people", "admin"):
+        assert named in refused.json()["detail"]
     assert (await lead.post(path, json=QUESTION)).status_code == 200
 
 
