@@ -76,7 +76,7 @@ async def ask_user(
 ) -> GatewayMainAskUserResponse:
     """Ask the user a question that only a person can answer.
 
-    A worker may, where its board allows it; the answer reaches it as QUESTION ANSWERED.
+    The answer reaches a worker as QUESTION ANSWERED.
     """
     session, asker = context.session, context.agent
     main: Agent | None = None

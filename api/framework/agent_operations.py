@@ -314,14 +314,15 @@ HINTS: Mapping[str, OperationHint] = {
         operation_id="agent_lead_delete_board_agent",
     ),
     "human_escalation": OperationHint(
-        tags=LEAD_ONLY,
-        required_actor=BOARD_LEAD,
         when="Only a person can answer, and the work depends on it",
         not_when="A person has to agree to something: request an approval",
-        prerequisites=NEEDS_LEAD_TOKEN,
+        prerequisites=(
+            *NEEDS_OWN_BOARD,
+            "You are the lead, or the board has workers_may_ask_people",
+        ),
         side_effects=(
-            "The user is asked on a channel, or in the board's chat",
-            "A worker may ask where its board allows it; its question appears in the inbox",
+            "People see the question of a worker under Needs you, and are notified",
+            "A lead's question reaches them on a channel, or in the board's chat",
         ),
         operation_id="agent_lead_ask_user_via_gateway_main",
     ),

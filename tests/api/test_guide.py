@@ -49,7 +49,7 @@ async def test_the_guides_commands_for_a_working_day_work(
     task = isolated_world.make_task()
     async with isolated_transaction() as session:
         board = await session.get_one(Board, isolated_world.board.id)
-        board.require_approval_for_done = True
+        board.require_approval_for_done = board.workers_may_ask_people = True
         task.board = board
         session.add(task)
     where = {
@@ -69,14 +69,14 @@ async def test_the_guides_commands_for_a_working_day_work(
             async with httpx2.AsyncClient(base_url=url, headers=people, timeout=20) as alice:
                 await alice.patch(path, json={"status": "approved"})
 
-    healthz, seen, boards, found, claimed, note_commands, result, refused, asked, answered, done = (
-        answers
-    )
+    healthz, seen, boards, found, claimed, *later = answers
+    note_commands, result, question, refused, asked, answered, done = later
     assert healthz["agent_id"] == seen["id"] == str(isolated_world.worker.id)
     assert [one["id"] for one in boards["items"]] == [str(board.id)]
     assert [one["id"] for one in found["items"]] == [str(task.id)]
     assert claimed["assigned_agent_id"] == str(isolated_world.worker.id)
     assert note_commands["task_id"] == result["task_id"] == str(task.id)
+    assert question["ok"]
     assert refused["code"] == "approval_required"
     assert asked["status"] == "pending"
     assert answered["items"][0]["status"] == "approved"

@@ -36,13 +36,14 @@ async def create_agent(browser, new) -> str:
 async def test_each_example_of_a_worker_works(alice, browsers, new, world, transaction) -> None:
     """W-51."""
     async with transaction() as session:
-        world.lead.is_board_lead = False
+        world.lead.is_board_lead, world.board.workers_may_ask_people = False, True
         await session.merge(world.lead)
+        await session.merge(world.board)
     page = await create_agent(alice, new | {"first_task": "Say hello"})
 
     answers = [await call(browsers, command) for command in commands(page)]
 
-    assert [answer.status_code for answer in answers] == [200] * 9
+    assert [answer.status_code for answer in answers] == [200] * 10
     task = answers[-1].json()
     assert (task["title"], task["status"]) == ("Say hello", "done")
     assert answers[-2].json()["items"][0]["status"] == "pending"
@@ -58,9 +59,26 @@ async def test_each_example_of_a_lead_works(alice, browsers, new, world, transac
 
     answers = [await call(browsers, command) for command in lines[:-2]]
 
-    assert [answer.status_code for answer in answers] == [200] * 7
+    assert [answer.status_code for answer in answers] == [200] * 8
     assert answers[4].json()["status"] == "in_progress"
     assert (await call(browsers, lines[-1])).status_code == 403  # the task is not in review yet
+
+
+async def test_the_examples_say_where_workers_are_allowed_to_ask(
+    alice, browsers, new, world, transaction
+) -> None:
+    async with transaction() as session:
+        world.lead.is_board_lead = False
+        await session.merge(world.lead)
+    page = await create_agent(alice, new | {"first_task": "Say hello"})
+    [ask] = [line for line in commands(page) if "/ask-user" in line]
+    refused = await call(browsers, ask)
+    assert refused.json()["code"] == "workers_may_not_ask"
+    setting = f'href="/boards/{world.board.id}/settings#rules"'
+    assert setting in page
+    lead = await create_agent(alice, new | {"name": "Fern", "kind": "lead"})
+    assert "/ask-user" in lead
+    assert setting not in lead
 
 
 async def test_the_page_shows_the_first_call(alice, browsers, new) -> None:

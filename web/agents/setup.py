@@ -78,6 +78,7 @@ class ExampleContext:
                 "POST", f"{self._task_path}/comments", {"message": "I have started."}
             ),
         )
+        yield self._question_example()
         if moves:
             yield self._move_example(_("Move it to Review"), "", "review")
         yield from self._approval_examples()
@@ -103,10 +104,29 @@ class ExampleContext:
             "" if self.worker else no_worker,
             self._curl_command("PATCH", self._task_path, assignment),
         )
+        yield self._question_example()
         yield from self._approval_examples()
         yield self._move_example(_("Accept a task in Review"), self._done_requirement(), "done")
         yield self._move_example(
             _("Or return it"), _("It returns to the agent that did it."), "inbox"
+        )
+
+    def _question_example(self) -> CurlExample:
+        is_allowed = self.agent.is_board_lead or self.board.workers_may_ask_people
+        path = f"/boards/{self.board.id}/settings#rules"
+        refused = _(  # in another tab: this page shows the token only once
+            "Refused until “Workers may ask people” is turned on in the"
+            ' <a class="link" href="%(path)s" target="_blank">settings of the board</a>.',
+            path=path,
+        )
+        question = {
+            "content": "Which of the two titles?",
+            "task_id": str(self.task_id or TASK_PLACEHOLDER),
+        }
+        return CurlExample(
+            _("Ask a person"),
+            _("The answer reaches the agent as a message.") if is_allowed else Markup(refused),  # noqa: S704 (a text of ours)
+            self._curl_command("POST", f"{self._board_path}/gateway/main/ask-user", question),
         )
 
     def _approval_examples(self) -> Iterator[CurlExample]:
@@ -116,7 +136,7 @@ class ExampleContext:
             "confidence": 90,
             "payload": {"reason": "Everything that was asked for is there."},
         }
-        note = _(  # in another tab: this page shows the token only once
+        note = _(  # in another tab, as above
             'The approval appears under <a class="link" href="/approvals" target="_blank">'
             "Needs you</a>."
         )
