@@ -365,6 +365,7 @@ def build_task(
         "tags": (),
         "links": (),
         "comments_count": 0,
+        "last_decision": None,
     }
     return CardTask(id=UUID(int=number), board_id=BOARD.id, title=title, **(defaults | fields))
 

@@ -182,6 +182,15 @@ def approval_ids_query() -> CompoundSelect[UUID]:
     return union(links.correlate(Task), primaries.correlate(Task))
 
 
+def _select_last_decision() -> ColumnElement[str]:
+    """Select the last decision about a task, also one that can be undone, since it was begun."""
+    status = _as_text(func.coalesce(Approval.decided_status, Approval.status))
+    decided_at = func.coalesce(Approval.decided_at, Approval.resolved_at)
+    begun_at = func.coalesce(Task.previous_in_progress_at, Task.created_at)
+    query = select(status).where(Approval.id.in_(approval_ids_query()), decided_at > begun_at)
+    return query.order_by(decided_at.desc()).limit(1).correlate(Task).scalar_subquery()
+
+
 STALE_SINCE = case((Task.status == Status.IN_PROGRESS, Task.stale_since))
 WORKER_ID = _select_worker_id()
 COUNTED_COMMENT = aliased(Comment)  # where comments are selected, too
@@ -490,6 +499,7 @@ class CardTask(NamedTuple):
     tags: Sequence[TagRef]
     links: Sequence[LinkRef]  # pull requests and failing checks
     comments_count: int
+    last_decision: str | None  # of a task in review, since the work on it began: an ApprovalStatus
 
     @property
     def is_blocked(self) -> bool:
@@ -508,6 +518,7 @@ CARD_COLUMNS: Sequence[Any] = (
         )
     ),
     *(_build_array(_select_tags()), _build_array(_select_card_links()), COMMENTS_COUNT),
+    case((Task.status == Status.REVIEW, _select_last_decision())),
 )
 ALL_CARD_TASKS: AnySelect = (
     select(*CARD_COLUMNS)
@@ -522,7 +533,7 @@ CARD_TASKS = ALL_CARD_TASKS.where(Task.board_id == BOARD_ID)
 def build_card_task(row: Sequence[Any]) -> CardTask:
     """Build a task from a row of CARD_COLUMNS."""
     id, board_id, title, status, *values = row[:11]
-    agent_id, name, emoji, user_id, user_name, blockers, tags, links, comments_count = row[11:]
+    agent_id, name, emoji, user_id, user_name, blockers, tags, links, comments, last = row[11:]
     person = Assignee(user_id, user_name, None, is_person=True) if user_id else None
     return CardTask(
         id,
@@ -534,7 +545,8 @@ def build_card_task(row: Sequence[Any]) -> CardTask:
         _build_task_refs(blockers),
         [TagRef(*tag) for tag in tags],
         [LinkRef(*link) for link in links],
-        comments_count,
+        comments,
+        last,
     )
 
 

@@ -1,13 +1,14 @@
 """One card of a board, which reloads alone when it keeps its place."""
 
 import re
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from core.clock import now
 from core.db.engine import TransactionFactory
-from models import Board, Event, EventType, Status, TagAssignment, Task, new_id
+from models import ApprovalStatus, Board, Event, EventType, Status, TagAssignment, Task, new_id
 from services.events import EVENT_DEFINITIONS
 from tests.support.board_pages import keep
 from tests.support.board_rows import make_tag
@@ -199,6 +200,32 @@ async def test_a_card_counts_its_decisions_and_further_tags(
         *("One", "Two", "Three")
     ]
     assert "Waits for an approval" in (await rita.get(card_path)).text
+
+
+async def test_a_task_in_review_shows_the_last_decision_about_its_work(
+    alice, transaction: TransactionFactory, world: World, board_path: str
+) -> None:
+    """A decision from before the work was begun again is not shown."""
+    created, early, late = (now() - timedelta(hours=hours) for hours in (3, 2, 1))
+    titles = ("Approved later", "Rejected", "Undecided", "Moved", "Begun again")
+    tasks = [world.make_task(title, status=Status.REVIEW) for title in titles]
+    for task in tasks:
+        task.created_at = created
+    approved, rejected, _, moved, again = tasks
+    moved.status, again.previous_in_progress_at = Status.IN_PROGRESS, late
+    async with transaction() as session:
+        session.add_all(tasks)
+        for task in (approved, rejected, moved, again):
+            decided = {"status": ApprovalStatus.REJECTED, "resolved_at": early}
+            session.add_all(world.make_approval(task, **decided))
+        undoable = {"decided_status": ApprovalStatus.APPROVED, "decided_at": late}
+        session.add_all(world.make_approval(approved, **undoable, finalizes_at=now()))
+
+    for end, path in (("</li>", board_path), ("</tr>", f"{board_path}?view=list")):
+        page = (await alice.get(path)).text
+        shown = [page.split(f'id="task-{task.id}"')[1].split(end)[0] for task in tasks]
+        decisions = [re.findall(r"</svg>(Approved|Rejected)</span>", one) for one in shown]
+        assert decisions == [["Approved"], ["Rejected"], [], [], []]
 
 
 async def test_many_first_calls_reload_a_sidebar_every_three_seconds(alice) -> None:

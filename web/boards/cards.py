@@ -124,6 +124,7 @@ class CardShape(NamedTuple):
     approval_count: int  # undecided ones
     decision_count: int  # approvals that the viewer may decide
     blocker_count: int
+    last_decision: str | None  # of a task in review without undecided approvals
 
 
 class CardContent(NamedTuple):
@@ -391,6 +392,7 @@ class CardRenderer:
             approval_count=len(approvals),
             decision_count=sum(one.id in self.decidable_ids for one in approvals),
             blocker_count=blocker_count,
+            last_decision=None if approvals else task.last_decision,
         )
 
     def _build_content(self, task: CardTask, *of_row: str) -> CardContent:
