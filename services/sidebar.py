@@ -111,8 +111,8 @@ class SidebarData:
     online_agent_count: int  # 0 if there are more
     has_first_approvals: bool  # the user has approved something that still needs another person
     organizations: Sequence[OrganizationRef]
-    gateways: int  # 0 for those who are not admins
-    gateways_down: int
+    gateways: int  # of the organization
+    gateways_down: int  # 0 for those who are not admins
     unread_count: int  # notifications
     waiting: WaitingCounts
 
@@ -326,7 +326,7 @@ def _build_totals_query(*, of_all: bool) -> Query[_Totals]:
     query = select(
         last_seq.scalar_subquery(),
         memberships.where(Member.user_id == USER_ID).scalar_subquery(),
-        case((IS_ADMIN, _count(Gateway, own_gateways)), else_=0),
+        _count(Gateway, own_gateways),
         case((IS_ADMIN, _count(Gateway, own_gateways, is_down)), else_=0),
         notifications.unread_count_query(with_inbox=False),
         select(func.count()).select_from(readable).scalar_subquery(),

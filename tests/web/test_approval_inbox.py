@@ -46,12 +46,14 @@ async def test_an_empty_inbox_says_so(alice) -> None:
 
 
 async def test_requests_on_gateways_have_a_tab_if_there_is_a_gateway(
-    alice, world, transaction
+    alice, bob, world, transaction
 ) -> None:
-    assert "On gateways" not in (await alice.get("/approvals")).text
+    for viewer in (alice, bob):
+        assert "On gateways" not in (await viewer.get("/approvals")).text
     async with transaction() as session:
         session.add(make_gateway(world.tern))
-    assert "On gateways" in (await alice.get("/approvals")).text
+    for viewer in (alice, bob):
+        assert "On gateways" in (await viewer.get("/approvals")).text
 
 
 async def test_a_decided_approval_says_asked_instead_of_asks(alice, ask, world) -> None:
