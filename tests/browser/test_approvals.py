@@ -227,7 +227,7 @@ async def test_bulk_decisions_apply_to_each_approval_separately(site: LiveSite) 
             await page.get_by_label(f"Select: {headline(question)}").check()
         bar = page.get_by_role("toolbar", name="Selected approvals")
         await expect(bar).to_contain_text("2 selected")
-        await expect(bar).to_contain_text("Tasks that agents then move to Done: 2")
+        await expect(bar).to_contain_text("Tasks that agents move to Done after an approval: 2")
 
         await other.get_by_role("link", name=headline("Two?"), exact=True).click()
         await expect(other.locator("#detail h2")).to_have_text(headline("Two?"))

@@ -15,7 +15,7 @@ async def test_a_webhook_is_created_and_its_payloads_appear_live(site: LiveSite,
     async with site.open_page(f"/boards/{board['id']}") as page:
         await page.locator("#board-pages > summary").click()
         await page.get_by_role("link", name="Webhooks").click()
-        await page.get_by_role("link", name="New webhook").first.click()
+        await page.get_by_role("link", name="New incoming webhook").first.click()
         instruction = page.get_by_role("textbox", name="Instruction")
         await instruction.fill("Create a task for each failed build.")
         await choose(page.locator("#field-agent_id"), "Wren")

@@ -16,7 +16,7 @@ async def test_a_webhook_is_created_tried_and_repaired(site: LiveSite, board) ->
     """The steps are stated in tests/web/test_webhook_endpoints.py."""
     async with run_http_host() as host, site.open_page("/webhooks") as page:
         host.pages["/hook"] = HostPage(b"broken", status=500)
-        await page.get_by_role("link", name="New webhook").first.click()
+        await page.get_by_role("link", name="New outgoing webhook").first.click()
         await page.get_by_label("Address").fill(f"{host.address}/hook")
         await page.get_by_label("Description").fill("Harbour statistics")
         await page.get_by_label("task.created").check()

@@ -96,7 +96,7 @@ async def test_the_page_shows_the_first_call(alice, browsers, new) -> None:
 
 async def test_without_a_free_task_the_examples_contain_a_placeholder(alice, new) -> None:
     page = await create_agent(alice, new)
-    assert "The board has no unassigned task" in page
+    assert "There is no unassigned task in the inbox" in page
     assert "/tasks/TASK_ID" in page
 
 

@@ -35,6 +35,7 @@ async def test_from_nothing_to_the_first_call(mara, browsers) -> None:
     assert (await mara.get("/boards")).headers["Location"] == "/welcome"
     first = (await mara.get("/welcome")).text
     assert "Step 1 of 4" in first
+    assert 'action="/sign-out"' in first  # there is nothing else to go to
     named = await mara.post("/welcome/organization", data={"name": "Mara & Co"})
     assert named.headers["Location"] == "/welcome"
 
@@ -56,6 +57,8 @@ async def test_from_nothing_to_the_first_call(mara, browsers) -> None:
     fourth = await mara.get(sent.headers["Location"])
     assert fourth.headers["Cache-Control"] == "no-store"
     assert "Step 4 of 4" in fourth.text
+    assert "You can stop after any step" in third
+    assert "You can stop after any step" not in fourth.text
     token = re.findall(r'<code class="trunc">(mc_agent_[\w-]+)</code>', fourth.text)[0]
 
     waiting = (await mara.get("/welcome")).headers["Location"]

@@ -45,7 +45,7 @@ class NewAgentForm(AgentForm):
     """A new agent, its board, and optionally its client and its first task."""
 
     client: Annotated[CodingClient | None, Label(N_("Client"))] = None
-    kind: Annotated[Literal["worker", "lead"], Label(N_("Role on the board"))] = "worker"
+    kind: Annotated[Literal["worker", "lead"], Label(N_("Kind of agent"))] = "worker"
     first_task: Annotated[Name | None, Label(N_("First task"), FieldKind.LINE)] = None
 
     def to_fields(self) -> AgentCreate:

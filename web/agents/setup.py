@@ -57,7 +57,7 @@ class ExampleContext:
             ),
             CurlExample(_("List its boards"), "", self._curl_command("GET", "/boards")),
             CurlExample(
-                _("List unassigned tasks"),
+                _("List unassigned tasks in the inbox"),
                 "",
                 self._curl_command("GET", f"{self._board_path}/tasks?status=inbox&unassigned=true"),
             ),

@@ -79,7 +79,7 @@ FORM_PAGES = (
     MenuPage("/groups/new", "plus", N_("New group"), admins_only=True),
     MenuPage("/tags/new", "plus", N_("New tag"), admins_only=True),
     MenuPage("/fields/new", "plus", N_("New field"), admins_only=True),
-    MenuPage("/webhooks/new", "plus", N_("New webhook"), admins_only=True),
+    MenuPage("/webhooks/new", "plus", N_("New outgoing webhook"), admins_only=True),
     MenuPage("/settings/policy/rules/new", "plus", N_("New rule"), admins_only=True),
     MenuPage("/skills/packs/new", "plus", N_("Add a pack"), admins_only=True),
 )
