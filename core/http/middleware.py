@@ -115,7 +115,11 @@ class RequestIdMiddleware:
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = id
             await send(message)
 
-        await self.app(scope, receive, send_with_id)
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            # It refers to the scope: the request would be kept until a search for garbage.
+            del scope[SERVER_SEND]
 
 
 IdentifyCaller: TypeAlias = Callable[[HTTPConnection], Awaitable[Any | None]]

@@ -1,15 +1,24 @@
-"""The search of all objects for garbage, and the transactions that it waits for."""
+"""The search of all objects for garbage, and what must not wait for it."""
 
+import asyncio
 import gc
 from collections.abc import Generator
 
+import httpx2
 import pytest
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from core.config.settings import Settings
 from core.db.engine import create_database_engine, has_open_transaction
 from core.garbage import IS_INCREMENTAL, MIN_SIZE, FullCollections
+from tests.support.live_server import run_server
+from tests.support.people_rows import cookie_secret
+from tests.support.world import World
+from web.auth.viewer import SESSION_COOKIE
 
 pytestmark = pytest.mark.skipif(IS_INCREMENTAL, reason="Python divides the search")
+
+TIMEOUT = 60  # maximum seconds to wait for the end of all requests
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +67,28 @@ async def test_a_search_does_not_wait_for_ever(isolated_settings: Settings) -> N
         assert not collections.collect_if_due()
     assert count_searches() == before + 1
     await engine.dispose()
+
+
+def count_requests() -> int:
+    return sum(isinstance(one, RequestResponseCycle) for one in gc.get_objects())
+
+
+async def test_a_request_that_has_ended_is_deleted_without_a_search(
+    isolated_settings: Settings, isolated_world: World
+) -> None:
+    cookie = f"{SESSION_COOKIE}={cookie_secret(isolated_world.alice)}"
+    board = f"/boards/{isolated_world.board.id}"
+    gc.disable()
+    try:
+        async with run_server(isolated_settings) as url:
+            async with httpx2.AsyncClient(base_url=url, headers={"Cookie": cookie}) as client:
+                for path in (f"{board}/columns", f"/api/v1{board}", "/api/v1/missing"):
+                    await client.get(path)
+                async with client.stream("GET", "/events") as stream:
+                    await anext(stream.aiter_bytes())
+                assert count_requests() > 0
+            async with asyncio.timeout(TIMEOUT):
+                while count_requests():
+                    await asyncio.sleep(0.02)
+    finally:
+        gc.enable()
