@@ -94,6 +94,8 @@ class LoopMonitor:
             elif ended - self._read_at > self._precision:
                 self._read_at = ended
                 self._cpu = self._read_cpu()
+            # The traceback of a task's error keeps this frame, which would keep the task.
+            del callback, args
 
     def _check(
         self,

@@ -5,6 +5,7 @@ import gc
 import logging
 import socket
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -140,6 +141,24 @@ def test_a_callback_that_fails_is_measured_too() -> None:
     monitor.stop()
     assert len(holds) == 1
     assert monitor._measure_garbage not in gc.callbacks
+
+
+def test_a_task_that_was_cancelled_is_deleted_without_a_search_for_garbage() -> None:
+    cancelled: list[weakref.ref[object]] = []
+
+    async def work() -> None:
+        task = asyncio.create_task(asyncio.Event().wait())
+        cancelled.append(weakref.ref(task))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    gc.disable()
+    try:
+        run_monitored(work)
+    finally:
+        gc.enable()
+    assert [one() for one in cancelled] == [None]
 
 
 def test_a_place_is_logged_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
