@@ -56,10 +56,12 @@ class ErrorMiddleware:
         try:
             await self.app(scope, receive, tracking_send)
         except Exception as error:
-            expected = log_error(scope, error)
+            # The name is deleted at the end of the block. Another one would keep the error, whose
+            # traceback keeps this frame, until a search for garbage.
+            error = log_error(scope, error)
             if started:
                 raise
-            response = await self._build_response(Request(scope), expected)
+            response = await self._build_response(Request(scope), error)
             await response(scope, receive, send)
 
     async def _build_response(self, request: Request, error: Exception) -> Response:

@@ -2,15 +2,21 @@
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Generator
+from typing import Any
 
 import httpx2
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from core.config.settings import Settings
 from core.db.engine import create_database_engine, has_open_transaction
+from core.errors import TooMany
 from core.garbage import IS_INCREMENTAL, MIN_SIZE, FullCollections
+from core.http.middleware import ErrorMiddleware
 from tests.support.live_server import run_server
 from tests.support.people_rows import cookie_secret
 from tests.support.world import World
@@ -90,5 +96,31 @@ async def test_a_request_that_has_ended_is_deleted_without_a_search(
             async with asyncio.timeout(TIMEOUT):
                 while count_requests():
                     await asyncio.sleep(0.02)
+    finally:
+        gc.enable()
+
+
+async def test_the_error_of_a_refused_request_is_deleted_without_a_search() -> None:
+    errors: list[weakref.ref[Exception]] = []
+
+    def create_error() -> Exception:
+        error = TooMany(1, "Too many requests.")
+        errors.append(weakref.ref(error))
+        return error
+
+    async def refuse(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise create_error()
+
+    async def respond(_request: Request, _error: Exception) -> Response:
+        return Response(status_code=429)
+
+    async def transfer(_message: Any = None) -> Any:
+        return None
+
+    gc.disable()
+    try:
+        scope = {"type": "http", "method": "GET", "path": "/"}
+        await ErrorMiddleware(refuse, respond)(scope, transfer, transfer)
+        assert [error() for error in errors] == [None]
     finally:
         gc.enable()
