@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from models import Agent, Event, EventType, LinkKind, Status
 from services.events import EVENT_DEFINITIONS, find_task_cause
@@ -139,7 +139,8 @@ def _render_cached(content: LineContent) -> tuple[str, str]:
 
 def describe_entry(entry: HistoryEntry, event: Event) -> Markup:
     """Say what happened in an event of a task's history."""
-    actor = Markup("<b>{}</b>").format(_name_author(entry) or name_missing_actor(event))
+    name = escape(_name_author(entry) or name_missing_actor(event))
+    actor = Markup(f"<b>{name}</b>")  # noqa: S704 (escaped)
     sentences = [
         Markup(translate(text)) % {**values, "actor": actor}  # noqa: S704 (a text of ours)
         for text, values in _list_sentences(entry, event)

@@ -204,7 +204,7 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
         page = await load_task_page_data(source, board, task_id)
         writable = {board.id} if access.can_write else set[UUID]()
         edited = list_edited_fields(detail, time_format.get_time_zone(user.timezone))
-        submitted = build_form_fields(form, TaskCreate, edited)
+        submitted = build_form_fields(form, TaskCreate, edited) if form.values else {}
         context: dict[str, Any] = {
             "board": board,
             "can_write": access.can_write,

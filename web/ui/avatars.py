@@ -4,7 +4,7 @@ import re
 import zlib
 from collections.abc import Mapping
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from web.ui.translation import N_, translate
 
@@ -105,11 +105,11 @@ def round_to_five(share: float) -> int:
 
 def html_attributes(given: Mapping[str, object]) -> Markup:
     """Format HTML attributes: `data_key` becomes data-key, True has no value, None is omitted."""
-    written = Markup()
+    written = []
     for key, value in given.items():
-        name = key.replace("_", "-")
+        name = escape(key.replace("_", "-"))
         if value is True:
-            written += Markup(" {}").format(name)
+            written.append(f" {name}")
         elif value is not None and value is not False:
-            written += Markup(' {}="{}"').format(name, value)
-    return written
+            written.append(f' {name}="{escape(value)}"')
+    return Markup("".join(written))  # noqa: S704 (escaped; Markup.format takes five times as long)

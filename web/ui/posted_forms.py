@@ -25,9 +25,10 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
+from secrets import token_hex
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote_plus, urlencode, urlsplit
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from jinja2 import Environment
 from jinja2.ext import Extension
@@ -110,7 +111,7 @@ def render_origin_field() -> Markup:
 
 def render_form_id() -> Markup:
     """Return the hidden field with the id of a form. Without a user, forms have none."""
-    return _render_hidden_field(ID_FIELD, uuid4().hex) if form_origin.get() else Markup()
+    return _render_hidden_field(ID_FIELD, token_hex(16)) if form_origin.get() else Markup()
 
 
 def _render_hidden_field(name: str, value: str) -> Markup:
