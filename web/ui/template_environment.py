@@ -14,7 +14,7 @@ from functools import _lru_cache_wrapper, cache, lru_cache
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, Template
 from jinja2.runtime import Context, Macro
 from jinja2.utils import internalcode
 from markupsafe import Markup, escape
@@ -37,15 +37,33 @@ class TemplateContext(Context):
             arguments = (self.eval_ctx, *arguments)
         elif kind not in CALLED_DIRECTLY or hasattr(function, "jinja_pass_arg"):
             return super().call(function, *arguments, **options)
-        options.pop("_block_vars", None)
-        options.pop("_loop_vars", None)
+        if options:
+            options.pop("_block_vars", None)
+            options.pop("_loop_vars", None)
         return function(*arguments, **options)
+
+
+def escape_value(value: Any) -> Any:
+    """Escape a value that a template shows. Most are markup, of which `escape` makes a copy."""
+    return value if type(value) is Markup else escape(value)
+
+
+class CompiledTemplate(Template):
+    """A template that passes markup on as it is."""
+
+    @classmethod
+    def _from_namespace(
+        cls, environment: Environment, namespace: MutableMapping[str, Any], globals: Any
+    ) -> Template:
+        namespace["escape"] = escape_value
+        return super()._from_namespace(environment, namespace, globals)
 
 
 class TemplateEnvironment(Environment):
     """An environment whose templates share one dict of global variables."""
 
     context_class = TemplateContext
+    template_class = CompiledTemplate
 
     def render_cached(self, template: str, **variables: Hashable) -> Markup:
         """Render a template once for each language and value of its variables.
