@@ -50,7 +50,7 @@ from api.framework.errors import (
     handle_unknown_address,
 )
 from api.framework.routing import (
-    OperationRouter,
+    build_operation_router,
     check_readiness,
     report_health,
     serve_document,
@@ -124,6 +124,6 @@ root_routes = [
 ]
 
 app = ExceptionMiddleware(
-    OperationRouter(OPERATIONS),
+    build_operation_router(OPERATIONS),
     handlers={AppError: handle_app_error, HTTPException: handle_unknown_address},
 )

@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 from core.config.paths import IS_CHECKOUT
 from core.errors import AppError, RecentSignInRequired
 from core.http.middleware import RequireCallerMiddleware
+from core.http.similar_routes import SimilarRoutes, get_first_segment
 from web import audit, causes, chat, live, policies, settings, system
 from web.activity.views import ACTIVITY_ROUTES
 from web.agents import connection_views, file_views
@@ -562,7 +563,11 @@ pages = Mount(
             "/",
             routes=[
                 *SIGNED_IN_ROUTES,
-                Mount("/", routes=MEMBER_ROUTES, middleware=[member_middleware]),
+                Mount(
+                    "/",
+                    SimilarRoutes(MEMBER_ROUTES, get_first_segment),
+                    middleware=[member_middleware],
+                ),
             ],
             middleware=[
                 signed_in_middleware,

@@ -5,51 +5,30 @@ One route serves all methods of a path, so that a 405 response lists the allowed
 
 import asyncio
 import hashlib
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache
 
 from sse_starlette.sse import AppStatus
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.routing import Route
 
 from api.framework.errors import answer_with_etag
 from api.framework.operation import Operation
 from core.http.request import get_settings
+from core.http.similar_routes import SimilarRoutes, get_shape
 from core.version import VERSION
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class OperationRouter:
-    """An application with one route per path, in the order of the operations.
-
-    Only the routes with as many segments and the same first segment are compared with a path.
-    """
-
-    def __init__(self, operations: Iterable[Operation]) -> None:
-        """Build the routes of the operations."""
-        by_path: dict[str, dict[str, Operation]] = {}
-        for operation in operations:
-            by_path.setdefault(operation.path, {})[operation.method] = operation
-        self.routes = [_build_route(path, by_method) for path, by_method in by_path.items()]
-        self._similar: defaultdict[tuple[int, str], Router] = defaultdict(Router)
-        for route in self.routes:
-            self._similar[_shape_of(route.path)].routes.append(route)
-        self._unknown = Router()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request with the route of its path."""
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        await self._similar.get(_shape_of(path), self._unknown)(scope, receive, send)
-
-
-def _shape_of(path: str) -> tuple[int, str]:
-    """Return the number of segments of a path, and the first one, which is never a parameter."""
-    segments = path.strip("/").split("/")
-    return len(segments), segments[0]
+def build_operation_router(operations: Iterable[Operation]) -> SimilarRoutes:
+    """Build the routes of the operations, one for each path and in their order."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    routes = [_build_route(path, by_method) for path, by_method in by_path.items()]
+    return SimilarRoutes(routes, get_shape)  # a parameter is one segment, and never the first
 
 
 def _build_route(path: str, by_method: Mapping[str, Operation]) -> Route:
