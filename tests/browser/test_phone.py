@@ -211,6 +211,32 @@ async def test_the_main_button_of_a_decision_is_beside_the_other(site: LiveSite,
         await expect(page.locator(".decide textarea")).to_be_in_viewport(ratio=1)
 
 
+IS_IN_ORDER = """() => {
+  const shown = [...document.querySelectorAll(
+    ".decide input:not([type=hidden]), .decide > .drop > summary, .decide > button"
+  )].map((one) => one.getBoundingClientRect());
+  const isBeside = (one, next) => next.left >= one.right && next.bottom > one.top;
+  const follows = (one, next) => next.top >= one.bottom || isBeside(one, next);
+  return shown.length > 3 && shown.slice(1).every((next, at) => follows(shown[at], next));
+}"""  # each control of the bar is below the one before it, or to the right of it
+
+
+@pytest.mark.parametrize("kind", ["task.complete", "deploy.release"])
+async def test_the_controls_of_a_decision_are_in_the_order_of_the_tab_key(
+    site: LiveSite, kind
+) -> None:
+    board = site.create_board("Ordered decision", require_approval_for_done=True)
+    agent, task = site.create_agent(board), site.create_task(board, "Paint")
+    wanted = {"action_type": kind, "task_id": task["id"], "confidence": 90}
+    path = f"/agent/boards/{board['id']}/approvals"
+    asked = agent.call("POST", path, payload={"reason": "It is ready."}, **wanted)
+    async with site.open_page(f"/approvals/{asked['id']}", locale="de") as page:
+        await page.evaluate("document.fonts.ready")
+        for width in (360, 800, 1024, 1100, 1440):
+            await page.set_viewport_size({"width": width, "height": 800})
+            assert await page.evaluate(IS_IN_ORDER), width
+
+
 async def test_a_request_opens_at_its_top(site: LiveSite) -> None:
     board = site.create_board("Long list")
     agent = site.create_agent(board)
