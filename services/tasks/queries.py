@@ -54,6 +54,7 @@ from models import (
     User,
 )
 from services import counters, custom_fields, rows
+from services.approval_actions import is_completion_kind
 from services.tasks import dependencies
 
 BOARD_ID = bindparam("board_id", type_=Uuid())
@@ -182,12 +183,24 @@ def approval_ids_query() -> CompoundSelect[UUID]:
     return union(links.correlate(Task), primaries.correlate(Task))
 
 
-def _select_last_decision() -> ColumnElement[str]:
-    """Select the last decision about a task, also one that can be undone, since it was begun."""
+def _select_last_decision() -> ColumnElement[Any]:
+    """Select the newest decision about a task since its work began, also one that can be undone.
+
+    It has its status, kind and `completes_tasks`. One that has moved the task to done is left out.
+    """
     status = _as_text(func.coalesce(Approval.decided_status, Approval.status))
     decided_at = func.coalesce(Approval.decided_at, Approval.resolved_at)
     begun_at = func.coalesce(Task.previous_in_progress_at, Task.created_at)
-    query = select(status).where(Approval.id.in_(approval_ids_query()), decided_at > begun_at)
+    link = aliased(ApprovalTask)
+    was_used = select(link.id).where(
+        link.approval_id == Approval.id, link.task_id == Task.id, link.used_at.is_not(None)
+    )
+    found = func.row(status, Approval.action_type, Approval.completes_tasks)
+    query = select(found).where(
+        Approval.id.in_(approval_ids_query()),
+        decided_at > begun_at,
+        ~was_used.correlate(Approval, Task).exists(),
+    )
     return query.order_by(decided_at.desc()).limit(1).correlate(Task).scalar_subquery()
 
 
@@ -499,7 +512,7 @@ class CardTask(NamedTuple):
     tags: Sequence[TagRef]
     links: Sequence[LinkRef]  # pull requests and failing checks
     comments_count: int
-    last_decision: str | None  # of a task in review, since the work on it began: an ApprovalStatus
+    last_decision: str | None  # whether a task in review may be done: an ApprovalStatus
 
     @property
     def is_blocked(self) -> bool:
@@ -546,8 +559,14 @@ def build_card_task(row: Sequence[Any]) -> CardTask:
         [TagRef(*tag) for tag in tags],
         [LinkRef(*link) for link in links],
         comments,
-        last,
+        _read_decision(*last) if last else None,
     )
+
+
+def _read_decision(status: str, kind: str, completes_tasks: bool | None) -> str | None:
+    """Return the status of a decision about whether a task may be done."""
+    is_completion = is_completion_kind(kind) if completes_tasks is None else completes_tasks
+    return status if is_completion else None
 
 
 WORKER: Query[Assignee] = Query(

@@ -205,19 +205,25 @@ async def test_a_card_counts_its_decisions_and_further_tags(
 async def test_a_task_in_review_shows_the_last_decision_about_its_work(
     alice, transaction: TransactionFactory, world: World, board_path: str
 ) -> None:
-    """A decision from before the work was begun again is not shown."""
+    """Not one from before the work was begun again, used before, or about something else."""
     created, early, late = (now() - timedelta(hours=hours) for hours in (3, 2, 1))
-    titles = ("Approved later", "Rejected", "Undecided", "Moved", "Begun again")
+    titles = ("Approved later", "Rejected", "Undecided", "Moved", "Begun again", "Used", "Deploy")
     tasks = [world.make_task(title, status=Status.REVIEW) for title in titles]
     for task in tasks:
         task.created_at = created
-    approved, rejected, _, moved, again = tasks
+    approved, rejected, _, moved, again, used, deployed = tasks
     moved.status, again.previous_in_progress_at = Status.IN_PROGRESS, late
     async with transaction() as session:
         session.add_all(tasks)
         for task in (approved, rejected, moved, again):
             decided = {"status": ApprovalStatus.REJECTED, "resolved_at": early}
             session.add_all(world.make_approval(task, **decided))
+        done = {"status": ApprovalStatus.APPROVED, "resolved_at": late}
+        approval, link = world.make_approval(used, **done)
+        link.used_at = late
+        session.add_all(
+            [approval, link, *world.make_approval(deployed, action_type="deploy", **done)]
+        )
         undoable = {"decided_status": ApprovalStatus.APPROVED, "decided_at": late}
         session.add_all(world.make_approval(approved, **undoable, finalizes_at=now()))
 
@@ -225,7 +231,7 @@ async def test_a_task_in_review_shows_the_last_decision_about_its_work(
         page = (await alice.get(path)).text
         shown = [page.split(f'id="task-{task.id}"')[1].split(end)[0] for task in tasks]
         decisions = [re.findall(r"</svg>(Approved|Rejected)</span>", one) for one in shown]
-        assert decisions == [["Approved"], ["Rejected"], [], [], []]
+        assert decisions == [["Approved"], ["Rejected"], [], [], [], [], []]
 
 
 async def test_many_first_calls_reload_a_sidebar_every_three_seconds(alice) -> None:

@@ -273,7 +273,8 @@ class CardRenderer:
 
     def get_version(self, task: CardTask) -> str:
         """Return a value that changes with every change of the card."""
-        return f"{task.version}.{task.comments_count}.{len(self.list_approvals(task))}"
+        approval_count = len(self.list_approvals(task))
+        return f"{task.version}.{task.comments_count}.{approval_count}.{task.last_decision or ''}"
 
     def list_sections(self, column: BoardColumn) -> Sequence[tuple[str, Sequence[CardTask]]]:
         """Return the tasks of a column; those in review under the headings of their sections."""
