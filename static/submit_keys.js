@@ -1,8 +1,8 @@
-// ⌘↵ or Ctrl+↵ in a text box submits its form, and in the other fields of a form that has a text box; not there if ↵
-// submits nothing or something else (ignore_enter in templates/macros/forms.html, buttons that close a dialog).
-// With data-enter="send" ↵ alone submits a text box, too, and ⇧↵ inserts a line break.
-// They send the value of the main button. In a form that decides they press the button without a value, if there is one:
-// decision_guard.js knows when it works. A held key submits once.
+// ⌘↵ or Ctrl+↵ in a text box submits its form. In the other fields of a form that has a text box they do so, too, unless
+// the form has a button that sends nothing (ignore_enter in templates/macros/forms.html). A held key submits once.
+// With data-enter="send" ↵ alone submits a text box, and ⇧↵ inserts a line break.
+// The main button is used: one without a name and an address of its own, or else the solid one. In a form that decides,
+// the first button without a name is pressed, if there is one: decision_guard.js knows when it works.
 document.addEventListener("keydown", (event) => {
   const { form, localName, dataset } = event.target;
   if (event.key !== "Enter" || !form || !["textarea", "input", "select"].includes(localName)) return;
@@ -12,7 +12,7 @@ document.addEventListener("keydown", (event) => {
   if (!isWithKey && (dataset.enter !== "send" || event.shiftKey)) return;
   event.preventDefault();
   if (event.repeat) return;
-  const unnamed = buttons.find((one) => !one.name);
-  if (controls.some((one) => one.dataset.decides)) unnamed?.click();
-  else form.requestSubmit(unnamed ?? buttons.find((one) => one.matches(".btn--solid")) ?? buttons[0]);
+  const unnamed = buttons.filter((one) => !one.name);
+  if (controls.some((one) => one.dataset.decides)) unnamed[0]?.click();
+  else form.requestSubmit(unnamed.find((one) => !one.hasAttribute("formaction")) ?? buttons.find((one) => one.matches(".btn--solid")) ?? buttons[0]);
 });

@@ -115,7 +115,7 @@ async def _review_and_launch(page: Page, asker: ApiClient, board: dict[str, str]
         "all => all.map(e => e.ariaLabel)"
     )
     assert names == [f"Measure {number}" for number in range(1, len(names) + 1)]
-    await page.get_by_role("button", name="Launch the board").click()
+    await page.get_by_role("textbox", name="Objective").press("Control+Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Ava is starting.")
     await expect(page.get_by_role("list", name="Launching Partner launch")).to_be_visible()
 
