@@ -158,7 +158,6 @@ async def test_keyboard_shortcuts_decide_approvals_one_after_the_other(site: Liv
         await expect(answers).to_contain_text(["You approved", "You rejected"])
 
 
-@repetition
 async def test_a_clarification_requested_by_keyboard_keeps_the_approval_open(
     site: LiveSite,
 ) -> None:

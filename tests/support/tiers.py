@@ -24,7 +24,7 @@ repetition = pytest.mark.skipif(
 
 
 def mark_repetitions(values: Iterable[T], representative: Container[T]) -> list[object]:
-    """Return the parameters of a test: values that are not representative have the mark above."""
+    """Return the parameters of a test: values that are not representative are marked with `repetition`."""
     return [pytest.param(one, marks=() if one in representative else repetition) for one in values]
 
 
