@@ -174,7 +174,7 @@ async def ask_question(
     if agent.board_id != board.id or not board.workers_may_ask_people:
         reason = (
             "On this board workers do not ask people. An admin can allow it in the board's settings"
-            " (“Workers may ask people”, `workers_may_ask_people`). Ask in the board's chat."
+            " (“Workers may ask people”, `workers_may_ask_people`). Until then, ask in its chat."
         )
         raise Forbidden("workers_may_not_ask", reason)
     task = (await tasks.get_task_detail(session, board, task_id)).task if task_id else None

@@ -123,7 +123,7 @@ async def board_for_lead(context: RequestContext, path: Mapping[str, Any]) -> De
 
 async def board_for_asking(context: RequestContext, path: Mapping[str, Any]) -> DependencyValues:
     """Load and lock the board in the path, for its agents. The service checks what workers may."""
-    if context.agent.board_id is None:
+    if context.agent.board_id is None:  # the agent of a gateway
         return await board_for_lead(context, path)
     return await board_for_update(context, path)
 

@@ -56,8 +56,8 @@ class ErrorMiddleware:
         try:
             await self.app(scope, receive, tracking_send)
         except Exception as error:
-            # The name is deleted at the end of the block. Another one would keep the error, whose
-            # traceback keeps this frame, until a search for garbage.
+            # Python deletes this variable at the end of the block. A second one would keep the
+            # error, whose traceback keeps this frame, until a search for garbage.
             error = log_error(scope, error)
             if started:
                 raise

@@ -24,7 +24,7 @@ repetition = pytest.mark.skipif(
 
 
 def mark_repetitions(values: Iterable[T], representative: Container[T]) -> list[object]:
-    """Return the parameters of a test: values that are not representative are marked with `repetition`."""
+    """Return the parameters of a test, marked with `repetition` unless representative."""
     return [pytest.param(one, marks=() if one in representative else repetition) for one in values]
 
 
