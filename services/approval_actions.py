@@ -47,6 +47,11 @@ def is_completion_kind(kind: str) -> bool:
     return _join(kind) in _JOINED_COMPLETION_KINDS
 
 
+def may_complete(kind: str, chosen: bool | None) -> bool:
+    """Return whether an approval allows its tasks to be moved to done: as chosen, or by kind."""
+    return is_completion_kind(kind) if chosen is None else chosen
+
+
 def normalize_kind(kind: str) -> tuple[str, ...]:
     """Return the words of a kind in lower case; the same words for all that complete tasks.
 

@@ -1,7 +1,7 @@
 // ⌘↵ or Ctrl+↵ in a text box submits its form. In the other fields of a form that has a text box they do so, too, unless
 // the form has a button that sends nothing (ignore_enter in templates/macros/forms.html). A held key submits once.
 // With data-enter="send" ↵ alone submits a text box, and ⇧↵ inserts a line break.
-// The main button is used: one without a name and an address of its own, or else the solid one. In a form that decides,
+// The main button is used: one that has neither a name nor its own address, or else the solid one. In a form that decides,
 // the first button without a name is pressed, if there is one: decision_guard.js knows when it works.
 document.addEventListener("keydown", (event) => {
   const { form, localName, dataset } = event.target;

@@ -33,7 +33,7 @@ from models import (
     User,
 )
 from services import boards, events, organizations, policies, rows
-from services.approval_actions import is_completion_kind
+from services.approval_actions import may_complete
 from services.approvals.rules import find_agent_text, find_reason, format_question
 
 
@@ -76,9 +76,7 @@ class ApprovalDetail:
     @property
     def completes_tasks(self) -> bool:
         """Whether the approval allows its tasks to be moved to done once it is approved."""
-        if self.approval.completes_tasks is not None:
-            return self.approval.completes_tasks
-        return is_completion_kind(self.approval.action_type)
+        return may_complete(self.approval.action_type, self.approval.completes_tasks)
 
     @property
     def used_at(self) -> datetime | None:

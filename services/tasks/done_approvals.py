@@ -26,8 +26,8 @@ from services.approval_actions import (
     COMPLETION_KIND,
     build_task_content,
     hash_content,
-    is_completion_kind,
     list_changed_fields,
+    may_complete,
 )
 from services.tasks.change_request import DonePermission, LinkedApproval, TaskChange
 from services.tasks.queries import BOARD_ID, TASK_ID
@@ -200,14 +200,11 @@ def _content_after(
 def _build_linked(row: tuple[Approval, ApprovalTask | None]) -> LinkedApproval:
     approval, link = row
     assert approval.resolved_at is not None
-    completes = approval.completes_tasks
-    if completes is None:
-        completes = is_completion_kind(approval.action_type)
     return LinkedApproval(
         id=approval.id,
         status=approval.status,
         kind=approval.action_type,
-        completes_tasks=completes,
+        completes_tasks=may_complete(approval.action_type, approval.completes_tasks),
         resolved_at=approval.resolved_at,
         expires_at=approval.expires_at,
         link_id=link.id if link else None,

@@ -54,7 +54,7 @@ from models import (
     User,
 )
 from services import counters, custom_fields, rows
-from services.approval_actions import is_completion_kind
+from services.approval_actions import may_complete
 from services.tasks import dependencies
 
 BOARD_ID = bindparam("board_id", type_=Uuid())
@@ -565,8 +565,7 @@ def build_card_task(row: Sequence[Any]) -> CardTask:
 
 def _read_decision(status: str, kind: str, completes_tasks: bool | None) -> str | None:
     """Return the status of a decision about whether a task may be done."""
-    is_completion = is_completion_kind(kind) if completes_tasks is None else completes_tasks
-    return status if is_completion else None
+    return status if may_complete(kind, completes_tasks) else None
 
 
 WORKER: Query[Assignee] = Query(
