@@ -47,7 +47,7 @@ def is_completion_kind(kind: str) -> bool:
     return _join(kind) in _JOINED_COMPLETION_KINDS
 
 
-def may_complete(kind: str, chosen: bool | None) -> bool:
+def allows_completion(kind: str, chosen: bool | None) -> bool:
     """Return whether an approval allows its tasks to be moved to done: as chosen, or by kind."""
     return is_completion_kind(kind) if chosen is None else chosen
 

@@ -12,8 +12,8 @@ from starlette.routing import Mount, Route
 
 from core.config.paths import IS_CHECKOUT
 from core.errors import AppError, RecentSignInRequired
+from core.http.grouped_router import GroupedRouter, get_first_segment
 from core.http.middleware import RequireCallerMiddleware
-from core.http.similar_routes import SimilarRoutes, get_first_segment
 from web import audit, causes, chat, live, policies, settings, system
 from web.activity.views import ACTIVITY_ROUTES
 from web.agents import connection_views, file_views
@@ -565,7 +565,7 @@ pages = Mount(
                 *SIGNED_IN_ROUTES,
                 Mount(
                     "/",
-                    SimilarRoutes(MEMBER_ROUTES, get_first_segment),
+                    GroupedRouter(MEMBER_ROUTES, get_first_segment),
                     middleware=[member_middleware],
                 ),
             ],

@@ -15,20 +15,21 @@ from starlette.routing import Route
 
 from api.framework.errors import answer_with_etag
 from api.framework.operation import Operation
+from core.http.grouped_router import GroupedRouter, get_length_and_first_segment
 from core.http.request import get_settings
-from core.http.similar_routes import SimilarRoutes, get_shape
 from core.version import VERSION
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build_operation_router(operations: Iterable[Operation]) -> SimilarRoutes:
+def build_operation_router(operations: Iterable[Operation]) -> GroupedRouter:
     """Build the routes of the operations, one for each path and in their order."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations:
         by_path.setdefault(operation.path, {})[operation.method] = operation
     routes = [_build_route(path, by_method) for path, by_method in by_path.items()]
-    return SimilarRoutes(routes, get_shape)  # a parameter is one segment, and never the first
+    # A parameter is one segment, and never the first.
+    return GroupedRouter(routes, get_length_and_first_segment)
 
 
 def _build_route(path: str, by_method: Mapping[str, Operation]) -> Route:

@@ -33,7 +33,7 @@ from models import (
     User,
 )
 from services import boards, events, organizations, policies, rows
-from services.approval_actions import may_complete
+from services.approval_actions import allows_completion
 from services.approvals.rules import find_agent_text, find_reason, format_question
 
 
@@ -76,7 +76,7 @@ class ApprovalDetail:
     @property
     def completes_tasks(self) -> bool:
         """Whether the approval allows its tasks to be moved to done once it is approved."""
-        return may_complete(self.approval.action_type, self.approval.completes_tasks)
+        return allows_completion(self.approval.action_type, self.approval.completes_tasks)
 
     @property
     def used_at(self) -> datetime | None:

@@ -24,10 +24,10 @@ from models import (
 from services import custom_fields
 from services.approval_actions import (
     COMPLETION_KIND,
+    allows_completion,
     build_task_content,
     hash_content,
     list_changed_fields,
-    may_complete,
 )
 from services.tasks.change_request import DonePermission, LinkedApproval, TaskChange
 from services.tasks.queries import BOARD_ID, TASK_ID
@@ -204,7 +204,7 @@ def _build_linked(row: tuple[Approval, ApprovalTask | None]) -> LinkedApproval:
         id=approval.id,
         status=approval.status,
         kind=approval.action_type,
-        completes_tasks=may_complete(approval.action_type, approval.completes_tasks),
+        completes_tasks=allows_completion(approval.action_type, approval.completes_tasks),
         resolved_at=approval.resolved_at,
         expires_at=approval.expires_at,
         link_id=link.id if link else None,

@@ -54,7 +54,7 @@ from models import (
     User,
 )
 from services import counters, custom_fields, rows
-from services.approval_actions import may_complete
+from services.approval_actions import allows_completion
 from services.tasks import dependencies
 
 BOARD_ID = bindparam("board_id", type_=Uuid())
@@ -565,7 +565,7 @@ def build_card_task(row: Sequence[Any]) -> CardTask:
 
 def _read_decision(status: str, kind: str, completes_tasks: bool | None) -> str | None:
     """Return the status of a decision about whether a task may be done."""
-    return status if may_complete(kind, completes_tasks) else None
+    return status if allows_completion(kind, completes_tasks) else None
 
 
 WORKER: Query[Assignee] = Query(

@@ -19,7 +19,7 @@ from api.openapi import errors
 from api.openapi.document import PROBES, render_json
 from api.openapi.role_documents import DocumentRole, build_role_document, render_role_json
 from core.db.engine import TransactionFactory
-from core.http.similar_routes import SimilarRoutes
+from core.http.grouped_router import GroupedRouter
 from services.approvals import MAX_SCORES
 from tests.support.api_document import DOCUMENT
 from tests.support.api_fixtures import Client, ClientFactory
@@ -42,7 +42,7 @@ def list_operations() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def test_the_document_and_the_routes_have_the_same_operations() -> None:
-    assert isinstance(app.app, SimilarRoutes)
+    assert isinstance(app.app, GroupedRouter)
     routed = {
         (method, f"/api/v1{route.path}")
         for route in app.app.routes

@@ -14,7 +14,7 @@ from core.event_loop import MAX_HOLD, LoopHold, LoopMonitor
 REFERENCE_SECONDS = 0.0125  # of CPU that `calibrate` takes where the limits were measured
 
 
-FAKES = "serve.<locals>.protocol_handler"  # WebSocket servers of tests that share the event loop
+FAKE_SERVER = "serve.<locals>.protocol_handler"  # of WebSockets, in the event loop of the test
 
 
 @dataclass
@@ -26,7 +26,7 @@ class LoopHolds:
 
     def record(self, hold: LoopHold) -> None:
         """Keep a hold of the product if it is the longest."""
-        if hold.seconds > self.longest and FAKES not in hold.place:
+        if hold.seconds > self.longest and FAKE_SERVER not in hold.place:
             self.longest, self.place = hold.seconds, hold.place
 
 

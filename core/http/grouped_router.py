@@ -7,7 +7,7 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 
-class SimilarRoutes:
+class GroupedRouter:
     """An application of many routes, of which a path is compared with those of the same group."""
 
     def __init__(self, routes: Iterable[Route], find_group: Callable[[str], Hashable]) -> None:
@@ -34,7 +34,7 @@ def get_first_segment(path: str) -> str:
     return path.strip("/").partition("/")[0]
 
 
-def get_shape(path: str) -> tuple[int, str]:
+def get_length_and_first_segment(path: str) -> tuple[int, str]:
     """Return the number of segments of a path, and the first one."""
     segments = path.strip("/").split("/")
     return len(segments), segments[0]

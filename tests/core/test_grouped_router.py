@@ -8,16 +8,16 @@ from starlette.convertors import PathConvertor
 from starlette.routing import Match, Route
 
 from api.app import app
-from core.http.similar_routes import SimilarRoutes, get_first_segment, get_shape
+from core.http.grouped_router import GroupedRouter, get_first_segment, get_length_and_first_segment
 from web.pages import MEMBER_ROUTES
 
-API_ROUTES = app.app.routes if isinstance(app.app, SimilarRoutes) else []
+API_ROUTES = app.app.routes if isinstance(app.app, GroupedRouter) else []
 
 
 @pytest.mark.parametrize("suffix", ["", "/"])
 @pytest.mark.parametrize(
     ("routes", "find_group"),
-    [(MEMBER_ROUTES, get_first_segment), (API_ROUTES, get_shape)],
+    [(MEMBER_ROUTES, get_first_segment), (API_ROUTES, get_length_and_first_segment)],
     ids=["pages", "api"],
 )
 def test_a_path_is_in_the_group_of_its_route(
