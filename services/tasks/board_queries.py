@@ -897,21 +897,17 @@ class _NeighborQueries(NamedTuple):
     """The queries of a column with certain filters and an order."""
 
     position: Query[_Position]  # of the task `task_id`
-    around: CombinedQuery  # the nearest task before a position, and that after it
+    around: CombinedQuery  # that task if it matches, the nearest one before it, and that after it
     count: Query[int]  # of the tasks before a position
     first: Query[UUID]
     last: Query[UUID]
 
 
 async def find_neighbors(
-    source: Source, board: Board, task_id: UUID, filters: BoardFilters, order: BoardOrder
+    source: Source, board: Board, task: Task, filters: BoardFilters, order: BoardOrder
 ) -> TaskNeighbors | None:
     """Return what is around a task among those that match the filters, or None if it does not."""
-    search = _Search(source, board, filters, order)
-    position = await search.find_position(task_id)
-    if position is None:
-        return None
-    return await search.find_neighbors(position)
+    return await _Search(source, board, filters, order).find_neighbors(task)
 
 
 async def count_tasks_before(
@@ -947,15 +943,19 @@ class _Search:
         queries = self._build(found.status)  # which sort by one more value
         return await queries.position.first(self._source, task_id=task_id, **self._parameters)
 
-    async def find_neighbors(self, position: _Position) -> TaskNeighbors:
+    async def find_neighbors(self, task: Task) -> TaskNeighbors | None:
         """Return the nearest tasks in the column, or else in the columns before and after it."""
-        around = self._build(position.status).around
-        preceding, following = await around.fetch(
-            self._source, **self._values(position), **self._parameters
+        if task.status not in self._order.statuses:
+            return None
+        around = self._build(task.status).around
+        own, preceding, following = await around.fetch(
+            self._source, task_id=task.id, **self._parameters
         )
+        if not own:
+            return None
         return TaskNeighbors(
-            preceding[0] if preceding else await self._find_end(position.status, is_next=False),
-            following[0] if following else await self._find_end(position.status, is_next=True),
+            preceding[0] if preceding else await self._find_end(task.status, is_next=False),
+            following[0] if following else await self._find_end(task.status, is_next=True),
         )
 
     async def _find_end(self, status: Status, *, is_next: bool) -> UUID | None:
@@ -973,14 +973,12 @@ class _Search:
     async def count_before(self, position: _Position) -> int:
         """Return how many tasks of the column are before a position."""
         count = self._build(position.status).count
-        found = await count.first(self._source, **self._values(position), **self._parameters)
+        values = {f"key_{number}": value for number, value in enumerate(position.values)}
+        found = await count.first(self._source, **values, **self._parameters)
         return found or 0
 
     def _build(self, status: Status) -> _NeighborQueries:
         return _build_neighbor_queries(*self._shape, self._order, status)
-
-    def _values(self, position: _Position) -> dict[str, Any]:
-        return {f"key_{number}": value for number, value in enumerate(position.values)}
 
 
 @lru_cache(256)
@@ -993,15 +991,25 @@ def _build_neighbor_queries(
     in_order = [key.sorted() for key in keys]
     reverse = [key.sorted(is_reversed=True) for key in keys]
     first_id = select(Task.id).where(*in_column).limit(literal(1, Integer))
-    preceding, following = _compare(keys, is_after=False), _compare(keys, is_after=True)
-    own = select(Task.status, *(key.column for key in keys)).where(
-        Task.id == bindparam("task_id", type_=Uuid()), *conditions
-    )
+    is_own = Task.id == bindparam("task_id", type_=Uuid())
+    position = select(Task.status, *(key.column for key in keys)).where(is_own, *conditions)
+    given = [bindparam(f"key_{number}", type_=key.column.type) for number, key in enumerate(keys)]
+    preceding = _compare(keys, given, is_after=False)
+    own = select(*(key.column.label(f"key_{number}") for number, key in enumerate(keys)))
+    own_keys = own.where(is_own, *in_column).cte("own")
+    read = [select(column).scalar_subquery() for column in own_keys.c]
     return _NeighborQueries(
-        Query(own, lambda row: _Position(row[0], row[1:])),
+        Query(position, lambda row: _Position(row[0], row[1:])),
         CombinedQuery(
-            Query(first_id.where(preceding).order_by(*reverse), itemgetter(0)),
-            Query(first_id.where(following).order_by(*in_order), itemgetter(0)),
+            Query(select(literal(1, Integer)).select_from(own_keys)),
+            Query(
+                first_id.where(_compare(keys, read, is_after=False)).order_by(*reverse),
+                itemgetter(0),
+            ),
+            Query(
+                first_id.where(_compare(keys, read, is_after=True)).order_by(*in_order),
+                itemgetter(0),
+            ),
         ),
         Query(select(func.count()).select_from(Task).where(*in_column, preceding), itemgetter(0)),
         Query(first_id.order_by(*in_order), itemgetter(0)),
@@ -1009,9 +1017,10 @@ def _build_neighbor_queries(
     )
 
 
-def _compare(keys: Sequence[SortKey], *, is_after: bool) -> ColumnElement[bool]:
-    """Match the tasks before or after the position in `key_0`, `key_1` and so on."""
-    values = [bindparam(f"key_{number}", type_=key.column.type) for number, key in enumerate(keys)]
+def _compare(
+    keys: Sequence[SortKey], values: Sequence[ColumnElement[Any]], *, is_after: bool
+) -> ColumnElement[bool]:
+    """Match the tasks before or after the position with these values of the keys."""
     pairs = list(zip(keys, values, strict=True))
     alternatives = []
     for number, (key, value) in enumerate(pairs):

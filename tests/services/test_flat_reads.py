@@ -83,10 +83,11 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 
 async def find_neighbors(session, world):
     """Find the neighbors of a task in the middle of a column."""
-    query = select(Task.id).where(Task.board_id == world.board.id, Task.status == Status.INBOX)
-    task_id = await session.scalar(query.order_by(Task.rank).offset(1_000).limit(1))
-    order = BoardOrder(in_sections=True)
-    await tasks.find_neighbors(session, world.board, task_id, BoardFilters(), order)
+    query = select(Task).where(Task.board_id == world.board.id, Task.status == Status.INBOX)
+    task = await session.scalar(query.order_by(Task.rank).offset(1_000).limit(1))
+    if task is not None:  # the other organization has no tasks
+        order = BoardOrder(in_sections=True)
+        await tasks.find_neighbors(session, world.board, task, BoardFilters(), order)
 
 
 READS = {

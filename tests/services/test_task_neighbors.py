@@ -3,7 +3,7 @@
 import random
 from datetime import timedelta
 from itertools import product
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy import insert
@@ -14,6 +14,7 @@ from models import Board, Status, Task, new_id, rank_at
 from services import tasks
 from services.tasks import BoardFilters, BoardOrder, TaskNeighbors
 from services.tasks.board_queries import ORDERS
+from tests.support.statement_counter import count_statements
 from tests.support.tiers import repetition
 from tests.support.world import World
 
@@ -87,12 +88,24 @@ async def test_places_agree_with_what_the_board_shows(
     ids = [id for column in columns for id in column]
     around = zip(ids, [None, *ids[:-1]], [*ids[1:], None], strict=True)
     for id, previous_id, next_id in around:
-        found = await tasks.find_neighbors(session, world.board, id, filters, order)
+        task = await session.get_one(Task, id)
+        found = await tasks.find_neighbors(session, world.board, task, filters, order)
         assert found == TaskNeighbors(previous_id, next_id)
     for column in columns:
         for index, id in enumerate(column):
             shown = (world.board, id, filters, order)
             assert await tasks.count_tasks_before(session, *shown) == index
+
+
+async def test_one_statement_finds_both_neighbors(session: AsyncSession, world: World) -> None:
+    await add_tasks(session, world)
+    shown = (BoardFilters(), BoardOrder(statuses=SHOWN))
+    [column, *_] = await list_shown_ids(session, world.board, *shown)
+    task = await session.get_one(Task, column[1])
+    with count_statements(await session.connection()) as statements:
+        found = await tasks.find_neighbors(session, world.board, task, *shown)
+    assert found == TaskNeighbors(column[0], column[2])
+    assert len(statements) == 1
 
 
 async def test_a_task_that_is_not_shown_has_no_place(session: AsyncSession, world: World) -> None:
@@ -102,7 +115,9 @@ async def test_a_task_that_is_not_shown_has_no_place(session: AsyncSession, worl
     low = world.make_task("Low", priority="low")
     session.add_all([done, low])
     await session.flush()
+    deleted = world.make_task("Deleted")
     high = BoardFilters(priorities=("high",))
-    for id, filters in ((done.id, any_filters), (low.id, high), (uuid4(), any_filters)):
-        assert await tasks.find_neighbors(session, world.board, id, filters, order) is None
-        assert await tasks.count_tasks_before(session, world.board, id, filters, order) is None
+    for task, filters in ((done, any_filters), (low, high), (deleted, any_filters)):
+        assert await tasks.find_neighbors(session, world.board, task, filters, order) is None
+        shown = (world.board, task.id, filters, order)
+        assert await tasks.count_tasks_before(session, *shown) is None

@@ -138,9 +138,11 @@ async def test_a_column_of_a_thousand_cards_is_read_in_parts(session, world) -> 
     order = BoardOrder("priority")
     *_, column = await tasks.list_board_columns(session, world.board, None, order)
     assert titles_of(column.cards) == ["0"] + [str(n) for n in range(999, 950, -1)]
-    shown = (world.board, urgent, BoardFilters(), BoardOrder())
-    assert await tasks.find_neighbors(session, *shown) == TaskNeighbors(ids[1], None)
-    assert await tasks.count_tasks_before(session, *shown) == 999
+    shown = (BoardFilters(), BoardOrder())
+    task = await session.get_one(Task, urgent)
+    found = await tasks.find_neighbors(session, world.board, task, *shown)
+    assert found == TaskNeighbors(ids[1], None)
+    assert await tasks.count_tasks_before(session, world.board, urgent, *shown) == 999
 
 
 @pytest.mark.parametrize(
@@ -182,9 +184,10 @@ async def test_review_starts_with_decisions_and_ends_with_blocked_tasks(session,
     _, _, review, _ = await tasks.list_board_columns(session, world.board, None, order)
     assert titles_of(review.cards) == ["asked", "quiet", "b"]
     assert await tasks.BLOCKED_COUNT.first(session, board_id=world.board.id) == 1
-    shown = (world.board, quiet.id, BoardFilters(), order)
-    assert await tasks.find_neighbors(session, *shown) == TaskNeighbors(asked.id, blocked.id)
-    assert await tasks.count_tasks_before(session, *shown) == 1
+    found = await tasks.find_neighbors(session, world.board, quiet, BoardFilters(), order)
+    assert found == TaskNeighbors(asked.id, blocked.id)
+    before = await tasks.count_tasks_before(session, world.board, quiet.id, BoardFilters(), order)
+    assert before == 1
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
             "can_write": access.can_write,
             "address": address,
             "neighbors": await tasks.find_neighbors(  # in the view from which it was opened
-                source, board, task_id, address.filters, address.order
+                source, board, detail.task, address.filters, address.order
             ),
             "detail": detail,
             "task": detail.task,
