@@ -142,20 +142,19 @@ async def load_sidebar(
 ) -> SidebarData:
     """Load the sidebar of a member, for a page of a board or another one.
 
-    Events after `last_seq` are not included. Runs two statements, another one if there are open
+    Events after `last_seq` are not included. Runs one statement, another one if there are open
     onboardings, and one if something waits on boards that were not opened lately.
     """
-    parameters = _parameters(member)
-    at, of_all = now(), member.reads_all_boards
-    times = {"agents_at": at, "offline_after": offline_after}
-    totals = await _build_totals_query(of_all=of_all).first(
-        source, is_admin=member.is_admin, **parameters, **times
-    )
-    assert totals is not None
+    at, parameters = now(), _parameters(member)
     parameters["since"] = max(member.created_at, at - presence.MAX_UNREAD_AGE)
-    query = _build_boards_query(is_admin=member.is_admin, of_all=of_all)
-    pinned, opened, others, current, last_opened, *counts = await query.fetch(
-        source, board_id=board_id, **parameters
+    query = _build_query(is_admin=member.is_admin, of_all=member.reads_all_boards)
+    [totals], pinned, opened, others, current, last_opened, *counts = await query.fetch(
+        source,
+        is_admin=member.is_admin,
+        board_id=board_id,
+        agents_at=at,
+        offline_after=offline_after,
+        **parameters,
     )
     waiting = await waiting_counts.build_waiting_counts(source, counts)
     is_pinned = {board.id for board in pinned}
@@ -277,10 +276,11 @@ def _select_others(*, of_all: bool) -> Select[*tuple[Any, ...]]:
 
 
 @cache
-def _build_boards_query(*, is_admin: bool, of_all: bool) -> CombinedQuery:
+def _build_query(*, is_admin: bool, of_all: bool) -> CombinedQuery:
     current = _select_boards(Board.id == bindparam("board_id", type_=Uuid()))
     listed = (PINNED, OPENED, _select_others(of_all=of_all), current)
     return CombinedQuery(
+        _build_totals_query(of_all=of_all),
         *(Query(query, SidebarBoard._make) for query in listed),
         Query(LAST_OPENED, itemgetter(0)),
         *waiting_counts.list_count_queries(is_admin=is_admin),
@@ -299,7 +299,6 @@ class _Totals(NamedTuple):
     has_first_approvals: bool
 
 
-@cache
 def _build_totals_query(*, of_all: bool) -> Query[_Totals]:
     own_gateways = Gateway.organization_id == ORGANIZATION_ID
     is_down = Gateway.checks.contains([{"state": gateway_status.CHECK_FAILED}])
@@ -334,7 +333,7 @@ def _build_totals_query(*, of_all: bool) -> Query[_Totals]:
         case((agent_count <= MAX_COUNTED_AGENTS, online_count), else_=0),
         approvals.has_own_first_approvals(),
     )
-    return Query(query, _Totals._make, is_planned_once=True)
+    return Query(query, _Totals._make)
 
 
 # What a user has in the sidebar
