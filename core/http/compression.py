@@ -69,6 +69,10 @@ def compress_once(content: bytes, encoding: str) -> bytes:
     return gzip.compress(content) if encoding == "gzip" else zstd.compress(content, 9)
 
 
+_WHOLE_BODIES = zstd.ZstdCompressor(ZSTD_LEVEL)
+"""Compresses bodies of the event loop that are sent at once: a new one takes memory each time."""
+
+
 class _ZstdResponder(IdentityResponder):
     content_encoding = "zstd"
     _compressor: zstd.ZstdCompressor | None = None
@@ -85,6 +89,8 @@ class _ZstdResponder(IdentityResponder):
     async def apply_compression(self, body: bytes, *, more_body: bool) -> bytes:
         """Return the next compressed bytes; large ones are compressed in a thread."""
         if len(body) < THREAD_SIZE:
+            if self._compressor is None and not more_body:
+                return _WHOLE_BODIES.compress(body, _WHOLE_BODIES.FLUSH_FRAME)
             return self._compress(body, more_body)
         return await anyio.to_thread.run_sync(self._compress, body, more_body)
 
