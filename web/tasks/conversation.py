@@ -125,10 +125,18 @@ def parse_selection(query: QueryParams) -> HistorySelection:
 
 
 async def load_conversation(
-    source: Source, user: User, board: Board, task_id: UUID, query: QueryParams
+    source: Source,
+    user: User,
+    board: Board,
+    task_id: UUID,
+    query: QueryParams,
+    address: BoardAddress,
 ) -> dict[str, Any]:
-    """Load a page of the history and comments of a task; with `show=comments` only comments."""
-    unread = await find_unread_comments(source, user, board, task_id, query)
+    """Load a page of the history and comments of a task; with `show=comments` only comments.
+
+    `address` is that of the board in the query.
+    """
+    unread = await find_unread_comments(source, user, board, task_id, query, address)
     selection = parse_selection(query)
     limit = MAX_ENTRIES
     if selection.is_newest and query.get("entries") != MORE_ENTRIES["entries"]:
@@ -165,7 +173,12 @@ class UnreadComments:
 
 
 async def find_unread_comments(
-    source: Source, user: User, board: Board, task_id: UUID, query: QueryParams
+    source: Source,
+    user: User,
+    board: Board,
+    task_id: UUID,
+    query: QueryParams,
+    address: BoardAddress,
 ) -> UnreadComments:
     """Return which comments of a task are new to a user, before the comments are loaded.
 
@@ -181,7 +194,7 @@ async def find_unread_comments(
     )
     comments, is_first_view = state.new_items, state.read_up_to is None
     has_new = bool(comments) and comments[-1].seq > (state.read_up_to or 0)
-    board_query = BoardAddress.from_query(query).query
+    board_query = address.query
     if state.since is None or not comments:
         return UnreadComments("", board_query, has_new, state.last_seq, is_first_view)
     refresh_query = add_parameters(board_query, {SINCE_PARAMETER: str(state.since)})

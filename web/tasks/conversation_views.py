@@ -33,14 +33,15 @@ async def show_conversation(request: Request) -> Response:
 async def _render_conversation(
     request: Request, template: str, query: QueryParams, **more: object
 ) -> Response:
+    address = BoardAddress.from_query(query)
     async with open_reader(request) as source:
         board = (await board_access(request, source)).board
         detail = await tasks.get_task_detail(source, board, forms.path_id(request, "task_id"))
         context: dict[str, Any] = {
             "board": board,
             "task": detail.task,
-            "address": BoardAddress.from_query(query),
-            **await load_conversation(source, request.user, board, detail.task.id, query),
+            "address": address,
+            **await load_conversation(source, request.user, board, detail.task.id, query, address),
         }
     formatted = await format_texts(line.markdown for line in context["entries"])
     if context["unread_comments"].has_new:

@@ -233,7 +233,7 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
             **await load_run_context(
                 source, member, board, task_id, page.runs, page.messages_without_action
             ),
-            **await load_conversation(source, user, board, task_id, query),
+            **await load_conversation(source, user, board, task_id, query, address),
             "other_viewers": presenter.name_other_viewers(page.viewers, user),
             **await load_chosen_values(source, member, board, detail, form),
         }
