@@ -23,16 +23,17 @@ from services.approvals import ApprovalDetail
 from services.boards import BoardPerson
 from services.custom_fields import TaskField
 from services.gateways import runs
-from services.presence import BoardViewer
+from services.presence import BoardViewer, ReadPosition
 from services.saved_views import ListedView
-from services.tasks import Assignee
+from services.tasks import Assignee, TaskDetail
 from services.waiting_counts import WaitingCounts
 
 
 @dataclass(frozen=True)
 class TaskPageData:
-    """What the page of a task shows around it, and what its forms offer."""
+    """What the page of a task shows beside its conversation, and what its forms offer."""
 
+    detail: TaskDetail
     open_approvals: Sequence[ApprovalDetail]  # undecided, or can still be undone
     fields: Sequence[TaskField]  # with the values of the task
     links: Sequence[TaskLink]
@@ -42,15 +43,19 @@ class TaskPageData:
     has_description_versions: bool
     workers: Sequence[Assignee]  # the agent that did the work, if it is not assigned any more
     viewers: Sequence[BoardViewer]  # of the board, in the order of their arrival
+    position: ReadPosition  # of the user in the comments
 
 
-async def load_task_page_data(source: Source, board: Board, task_id: UUID) -> TaskPageData:
-    """Load the data of an existing task.
+async def load_task_page_data(
+    source: Source, user: User, board: Board, task_id: UUID
+) -> TaskPageData:
+    """Load the data of a task of this board. Raises NotFound.
 
     The objects have no session, also in a transaction: they cannot be changed.
     """
     at = now()
     (
+        details,
         undecided,
         fields,
         links,
@@ -60,15 +65,20 @@ async def load_task_page_data(source: Source, board: Board, task_id: UUID) -> Ta
         versions,
         workers,
         viewers,
+        *position,
     ) = await _PAGE_DATA.fetch(
         source,
+        user_id=user.id,
         board_id=board.id,
         organization_id=board.organization_id,
         task_id=task_id,
         since=at - messages.NO_ACTION_AFTER,
         absent_since=at - presence.ABSENT_AFTER,
     )
+    if not details:
+        raise tasks.task_not_found()
     return TaskPageData(
+        details[0],
         undecided,
         fields,
         [link for link in links if link is not None],
@@ -78,10 +88,12 @@ async def load_task_page_data(source: Source, board: Board, task_id: UUID) -> Ta
         bool(versions),
         workers,
         viewers,
+        presence.build_position(*position),
     )
 
 
 _PAGE_DATA = CombinedQuery(
+    tasks.TASK_DETAIL,
     approvals.OPEN_APPROVALS,
     custom_fields.TASK_FIELDS,
     forges.TASK_LINKS,
@@ -91,6 +103,7 @@ _PAGE_DATA = CombinedQuery(
     tasks.HAS_DESCRIPTION_VERSIONS,
     tasks.WORKER,
     presence.VIEWERS,
+    *presence.list_position_queries(of_task=True),
 )
 
 

@@ -84,6 +84,13 @@ class UnreadItem(NamedTuple):
     seq: int
 
 
+class ReadPosition(NamedTuple):
+    """How far a user has read the comments of a task or the chat of a board."""
+
+    last_seq: int  # number of the organization's last event
+    read_up_to: int | None  # number of the last event that was read; None: never
+
+
 class ReadState(NamedTuple):
     """How far a user has read the comments of a task or the chat of a board, and what followed."""
 
@@ -218,27 +225,42 @@ async def load_read_state(
     task_id: UUID | None = None,
     *,
     shown_since: int | None = None,
+    position: ReadPosition | None = None,
 ) -> ReadState:
     """Load how far a user has read the comments of a task or, without one, the chat of a board.
 
     Items are new after the last event that was read, or after `shown_since` if that is before it:
-    an open page keeps showing what was new when it was opened.
+    an open page keeps showing what was new when it was opened. `position` is given if it is loaded
+    already.
     """
     place = {"user_id": user.id, "board_id": board.id, "task_id": task_id}
-    query = _build_state_query(of_task=task_id is not None)
-    last, positions = await query.fetch(source, organization_id=board.organization_id, **place)
-    read_up_to = positions[0][0] if positions else None
-    since = read_up_to if shown_since is None else min(shown_since, read_up_to or 0)
+    if position is None:
+        query = _build_position_query(of_task=task_id is not None)
+        found = await query.fetch(source, organization_id=board.organization_id, **place)
+        position = build_position(*found)
+    since = position.read_up_to
+    if shown_since is not None:
+        since = min(shown_since, position.read_up_to or 0)
     items = CHAT_AFTER if task_id is None else COMMENTS_AFTER
     new_items = await items.fetch(source, seq=since or 0, **place)
-    return ReadState(last[0][0] if last else 0, read_up_to, since, new_items)
+    return ReadState(*position, since, new_items)
 
 
 @cache
-def _build_state_query(*, of_task: bool) -> CombinedQuery:
+def _build_position_query(*, of_task: bool) -> CombinedQuery:
+    return CombinedQuery(*list_position_queries(of_task=of_task))
+
+
+def list_position_queries(*, of_task: bool) -> tuple[Query[Any], Query[Any]]:
+    """Return the queries whose rows `build_position` takes."""
     kind = ReadKind.COMMENTS if of_task else ReadKind.CHAT
     is_own = is_marker_of(ReadMarker, BOARD_ID, TASK_ID if of_task else None, kind)
-    return CombinedQuery(events.LAST_SEQ, Query(select(ReadMarker.seen_seq).where(is_own)))
+    return events.LAST_SEQ, Query(select(ReadMarker.seen_seq).where(is_own))
+
+
+def build_position(last: Sequence[tuple[int]], markers: Sequence[tuple[int]]) -> ReadPosition:
+    """Return a position made of the rows of its queries."""
+    return ReadPosition(last[0][0] if last else 0, markers[0][0] if markers else None)
 
 
 # Statements of their own: the plan is good only if PostgreSQL knows that few events follow.

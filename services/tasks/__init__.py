@@ -87,6 +87,7 @@ from services.tasks.positions import TaskPosition, find_position, reorder_task
 from services.tasks.queries import (
     BOARD_TASKS,
     IS_POSSIBLE_DEPENDENCY,
+    TASK_DETAIL,
     WORKER,
     Assignee,
     CardTask,
@@ -102,6 +103,7 @@ from services.tasks.queries import (
     get_task_detail,
     list_tasks,
     load_task_details,
+    task_not_found,
 )
 from services.tasks.rules import LEAD_FIELDS, WORKER_FIELDS
 from services.tasks.staleness import follow_up_tasks, list_boards_to_follow_up

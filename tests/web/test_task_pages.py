@@ -6,6 +6,7 @@ from core.clock import now
 from models import Comment
 from tests.support.approval_pages import approving
 from tests.support.board_pages import keep
+from tests.support.statement_counter import count_all_statements
 from tests.support.task_pages import HTMX, IN_DRAWER, IN_PAGE, stored, task, task_path
 
 __all__ = ["task", "task_path"]
@@ -25,6 +26,13 @@ async def test_a_task_has_a_page_and_a_drawer_at_one_address(alice, task_path) -
         assert "Write the &lt;script&gt;" in shown
         assert "<strong>bold</strong>" in shown
         assert "<script>alert" not in shown
+
+
+async def test_the_page_needs_few_statements(alice, task_path) -> None:
+    await alice.get(task_path)  # the first view is recorded
+    with count_all_statements() as statements:
+        await alice.get(task_path)
+    assert len(statements) <= 11, statements  # three search other columns, which are empty
 
 
 async def test_the_page_reloads_its_own_part(alice, task_path) -> None:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from core.db.reads import Source
 from models import Board, User
 from services import presence, tasks
+from services.presence import ReadPosition
 from services.tasks import MAX_ENTRIES, HistoryPage, HistorySelection
 from web.boards.query_parameters import BoardAddress
 from web.tasks.history import build_history_lines
@@ -131,12 +132,13 @@ async def load_conversation(
     task_id: UUID,
     query: QueryParams,
     address: BoardAddress,
+    position: ReadPosition | None = None,
 ) -> dict[str, Any]:
     """Load a page of the history and comments of a task; with `show=comments` only comments.
 
-    `address` is that of the board in the query.
+    `address` is that of the board in the query; `position` is given if it is loaded already.
     """
-    unread = await find_unread_comments(source, user, board, task_id, query, address)
+    unread = await find_unread_comments(source, user, board, task_id, query, address, position)
     selection = parse_selection(query)
     limit = MAX_ENTRIES
     if selection.is_newest and query.get("entries") != MORE_ENTRIES["entries"]:
@@ -179,6 +181,7 @@ async def find_unread_comments(
     task_id: UUID,
     query: QueryParams,
     address: BoardAddress,
+    position: ReadPosition | None,
 ) -> UnreadComments:
     """Return which comments of a task are new to a user, before the comments are loaded.
 
@@ -191,6 +194,7 @@ async def find_unread_comments(
         board,
         task_id,
         shown_since=None if given is None else forms.parse_number(given),
+        position=position,
     )
     comments, is_first_view = state.new_items, state.read_up_to is None
     has_new = bool(comments) and comments[-1].seq > (state.read_up_to or 0)

@@ -200,8 +200,8 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
     async with open_reader(request) as source:
         access = await board_access(request, source)
         board, user = access.board, member.user
-        detail = await tasks.get_task_detail(source, board, task_id)
-        page = await load_task_page_data(source, board, task_id)
+        page = await load_task_page_data(source, user, board, task_id)
+        detail = page.detail
         writable = {board.id} if access.can_write else set[UUID]()
         edited = list_edited_fields(detail, time_format.get_time_zone(user.timezone))
         submitted = build_form_fields(form, TaskCreate, edited) if form.values else {}
@@ -233,7 +233,7 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
             **await load_run_context(
                 source, member, board, task_id, page.runs, page.messages_without_action
             ),
-            **await load_conversation(source, user, board, task_id, query, address),
+            **await load_conversation(source, user, board, task_id, query, address, page.position),
             "other_viewers": presenter.name_other_viewers(page.viewers, user),
             **await load_chosen_values(source, member, board, detail, form),
         }
