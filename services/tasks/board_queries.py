@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Integer,
+    Select,
     String,
     Subquery,
     Uuid,
@@ -899,8 +900,7 @@ class _NeighborQueries(NamedTuple):
     position: Query[_Position]  # of the task `task_id`
     around: CombinedQuery  # that task if it matches, the nearest one before it, and that after it
     count: Query[int]  # of the tasks before a position
-    first: Query[UUID]
-    last: Query[UUID]
+    ends: CombinedQuery  # the nearest task of each other column, which are none or one
 
 
 async def find_neighbors(
@@ -947,28 +947,20 @@ class _Search:
         """Return the nearest tasks in the column, or else in the columns before and after it."""
         if task.status not in self._order.statuses:
             return None
-        around = self._build(task.status).around
-        own, preceding, following = await around.fetch(
+        queries = self._build(task.status)
+        own, preceding, following = await queries.around.fetch(
             self._source, task_id=task.id, **self._parameters
         )
         if not own:
             return None
+        if not (preceding and following) and len(self._order.statuses) > 1:
+            ends = await queries.ends.fetch(self._source, **self._parameters)
+            column = self._order.statuses.index(task.status)
+            preceding = preceding or next(filter(None, reversed(ends[:column])), [])
+            following = following or next(filter(None, ends[column:]), [])
         return TaskNeighbors(
-            preceding[0] if preceding else await self._find_end(task.status, is_next=False),
-            following[0] if following else await self._find_end(task.status, is_next=True),
+            preceding[0] if preceding else None, following[0] if following else None
         )
-
-    async def _find_end(self, status: Status, *, is_next: bool) -> UUID | None:
-        """Return the task that is nearest to a column, in those before or after it."""
-        at = self._order.statuses.index(status)
-        before, after = self._order.statuses[:at], self._order.statuses[at + 1 :]
-        for other in after if is_next else reversed(before):
-            queries = self._build(other)
-            end = queries.first if is_next else queries.last
-            found = await end.first(self._source, **self._parameters)
-            if found is not None:
-                return found
-        return None
 
     async def count_before(self, position: _Position) -> int:
         """Return how many tasks of the column are before a position."""
@@ -988,9 +980,8 @@ def _build_neighbor_queries(
     conditions = _build_conditions(active_filters, word_count)
     keys = order.list_keys(status)
     in_column = [Task.status == status, *conditions]
-    in_order = [key.sorted() for key in keys]
-    reverse = [key.sorted(is_reversed=True) for key in keys]
-    first_id = select(Task.id).where(*in_column).limit(literal(1, Integer))
+    first_id = _select_first(conditions, order, status)
+    last_id = _select_first(conditions, order, status, is_reversed=True)
     is_own = Task.id == bindparam("task_id", type_=Uuid())
     position = select(Task.status, *(key.column for key in keys)).where(is_own, *conditions)
     given = [bindparam(f"key_{number}", type_=key.column.type) for number, key in enumerate(keys)]
@@ -998,23 +989,35 @@ def _build_neighbor_queries(
     own = select(*(key.column.label(f"key_{number}") for number, key in enumerate(keys)))
     own_keys = own.where(is_own, *in_column).cte("own")
     read = [select(column).scalar_subquery() for column in own_keys.c]
+    column = order.statuses.index(status)
+    ends = [
+        _select_first(conditions, order, other, is_reversed=number < column)
+        for number, other in enumerate(order.statuses)
+        if other is not status
+    ]
     return _NeighborQueries(
         Query(position, lambda row: _Position(row[0], row[1:])),
         CombinedQuery(
             Query(select(literal(1, Integer)).select_from(own_keys)),
-            Query(
-                first_id.where(_compare(keys, read, is_after=False)).order_by(*reverse),
-                itemgetter(0),
-            ),
-            Query(
-                first_id.where(_compare(keys, read, is_after=True)).order_by(*in_order),
-                itemgetter(0),
-            ),
+            Query(last_id.where(_compare(keys, read, is_after=False)), itemgetter(0)),
+            Query(first_id.where(_compare(keys, read, is_after=True)), itemgetter(0)),
         ),
         Query(select(func.count()).select_from(Task).where(*in_column, preceding), itemgetter(0)),
-        Query(first_id.order_by(*in_order), itemgetter(0)),
-        Query(first_id.order_by(*reverse), itemgetter(0)),
+        CombinedQuery(*(Query(end, itemgetter(0)) for end in ends)),
     )
+
+
+def _select_first(
+    conditions: Sequence[ColumnElement[bool]],
+    order: BoardOrder,
+    status: Status,
+    *,
+    is_reversed: bool = False,
+) -> Select[UUID]:
+    """Select the first or the last task of a column."""
+    keys = [key.sorted(is_reversed=is_reversed) for key in order.list_keys(status)]
+    found = select(Task.id).where(Task.status == status, *conditions)
+    return found.order_by(*keys).limit(literal(1, Integer))
 
 
 def _compare(

@@ -97,15 +97,18 @@ async def test_places_agree_with_what_the_board_shows(
             assert await tasks.count_tasks_before(session, *shown) == index
 
 
-async def test_one_statement_finds_both_neighbors(session: AsyncSession, world: World) -> None:
+async def test_one_statement_finds_neighbors_in_a_column_another_one_all_others(
+    session: AsyncSession, world: World
+) -> None:
     await add_tasks(session, world)
     shown = (BoardFilters(), BoardOrder(statuses=SHOWN))
-    [column, *_] = await list_shown_ids(session, world.board, *shown)
-    task = await session.get_one(Task, column[1])
-    with count_statements(await session.connection()) as statements:
-        found = await tasks.find_neighbors(session, world.board, task, *shown)
-    assert found == TaskNeighbors(column[0], column[2])
-    assert len(statements) == 1
+    [column, other, *_] = await list_shown_ids(session, world.board, *shown)
+    for index, following, count in ((1, column[2], 1), (len(column) - 1, other[0], 2)):
+        task = await session.get_one(Task, column[index])
+        with count_statements(await session.connection()) as statements:
+            found = await tasks.find_neighbors(session, world.board, task, *shown)
+        assert found == TaskNeighbors(column[index - 1], following)
+        assert len(statements) == count
 
 
 async def test_a_task_that_is_not_shown_has_no_place(session: AsyncSession, world: World) -> None:

@@ -32,7 +32,7 @@ async def test_the_page_needs_few_statements(alice, task_path) -> None:
     await alice.get(task_path)  # the first view is recorded
     with count_all_statements() as statements:
         await alice.get(task_path)
-    assert len(statements) <= 11, statements  # three search other columns, which are empty
+    assert len(statements) <= 10, statements  # one searches the other columns
 
 
 async def test_the_page_reloads_its_own_part(alice, task_path) -> None:
