@@ -70,8 +70,10 @@ from services import (
     notifications,
     presence,
     secret_keys,
+    sidebar,
     skills,
     streams,
+    task_pages,
 )
 from services.channels import ChannelSender
 from services.last_seen import FLUSH_INTERVAL, LastSeenBuffer
@@ -217,7 +219,8 @@ async def _compile_beside_requests() -> AsyncGenerator[None]:
 
 def compile_in_advance(stopping: threading.Event) -> None:
     """Compile what would hold the event loop in the first requests of the process, in a thread."""
-    inbox.compile_statements()
+    for module in (inbox, sidebar, task_pages):
+        module.compile_statements()
     compile_templates(stopping)
 
 

@@ -26,7 +26,7 @@ HASHES = re.compile(r'\sdata-(?:hash|keep)="([^"]*)"')
 SETTLE_SECONDS = 3.0  # without an event, until what has been opened costs nothing any more
 RENAME_TIMEOUT = 60.0  # seconds
 RENAMES = 3
-BROWSER_REQUESTS = 5  # at a time: a browser opens six connections, and one is the event stream
+MAX_REQUESTS = 5  # at a time: a browser opens six connections, and one is the event stream
 MAX_CARDS = 5  # as in static/parts.js
 MAX_HASHES = 800  # in a header, as in static/known_cards.js
 GOALS = {"cpu": 0.1, "statements": 270.0, "kilobytes": 150.0}
@@ -46,9 +46,7 @@ class OpenPage:
     loading: defaultdict[str, asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock)
     )  # by path
-    connections: asyncio.Semaphore = field(
-        default_factory=lambda: asyncio.Semaphore(BROWSER_REQUESTS)
-    )
+    connections: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_REQUESTS))
     card_path: str = ""  # with {id}
     cards: dict[str, str] = field(default_factory=dict)  # agents by their tasks
     hashes: list[str] = field(default_factory=list)  # of the cards and columns that are shown

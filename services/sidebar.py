@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache, partial
+from itertools import product
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    Boolean,
     ColumnElement,
     DateTime,
     Interval,
@@ -26,8 +26,10 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal,
     select,
     text,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -70,7 +72,6 @@ MAX_COUNTED_AGENTS = 200
 ORGANIZATION_ID = bindparam("organization_id", type_=Uuid())
 USER_ID = bindparam("user_id", type_=Uuid())
 BOARD_IDS = bindparam("board_ids", type_=ARRAY(Uuid()))
-IS_ADMIN = bindparam("is_admin", type_=Boolean())
 
 
 class SidebarSection(StrEnum):
@@ -133,6 +134,15 @@ class SidebarData:
         return sum(count for id, count in self.waiting.by_board.items() if id not in shown)
 
 
+def compile_statements() -> None:
+    """Compile the statements of all members; call this in a thread.
+
+    It takes too long for the first requests of a process.
+    """
+    for is_admin, of_all in product((True, False), repeat=2):
+        _build_query(is_admin=is_admin, of_all=of_all).compile()
+
+
 async def load_sidebar(
     source: Source,
     member: Member,
@@ -150,7 +160,6 @@ async def load_sidebar(
     query = _build_query(is_admin=member.is_admin, of_all=member.reads_all_boards)
     [totals], pinned, opened, others, current, last_opened, *counts = await query.fetch(
         source,
-        is_admin=member.is_admin,
         board_id=board_id,
         agents_at=at,
         offline_after=offline_after,
@@ -280,7 +289,7 @@ def _build_query(*, is_admin: bool, of_all: bool) -> CombinedQuery:
     current = _select_boards(Board.id == bindparam("board_id", type_=Uuid()))
     listed = (PINNED, OPENED, _select_others(of_all=of_all), current)
     return CombinedQuery(
-        _build_totals_query(of_all=of_all),
+        _build_totals_query(is_admin=is_admin, of_all=of_all),
         *(Query(query, SidebarBoard._make) for query in listed),
         Query(LAST_OPENED, itemgetter(0)),
         *waiting_counts.list_count_queries(is_admin=is_admin),
@@ -299,7 +308,7 @@ class _Totals(NamedTuple):
     has_first_approvals: bool
 
 
-def _build_totals_query(*, of_all: bool) -> Query[_Totals]:
+def _build_totals_query(*, is_admin: bool, of_all: bool) -> Query[_Totals]:
     own_gateways = Gateway.organization_id == ORGANIZATION_ID
     is_down = Gateway.checks.contains([{"state": gateway_status.CHECK_FAILED}])
     last_seq = select(func.max(Event.seq)).where(Event.organization_id == ORGANIZATION_ID)
@@ -308,25 +317,23 @@ def _build_totals_query(*, of_all: bool) -> Query[_Totals]:
     memberships = select(func.jsonb_agg(by_name)).select_from(Member).join(Member.organization)
     ids = boards.select_board_ids(of_all=of_all)
     readable = ids.subquery("readable")
-    on_boards = select(Agent.id).join(readable, readable.c.id == Agent.board_id)
-    of_gateways = select(Agent.id).where(
-        IS_ADMIN,
-        Agent.gateway_id.in_(select(Gateway.id).where(own_gateways)),
-        Agent.board_id.is_(None),
-    )
-    counted = on_boards.union_all(of_gateways).limit(MAX_COUNTED_AGENTS + 1).subquery("counted")
+    listed = [select(Agent.id).join(readable, readable.c.id == Agent.board_id)]
+    if is_admin:
+        is_of_gateway = Agent.gateway_id.in_(select(Gateway.id).where(own_gateways))
+        listed.append(select(Agent.id).where(is_of_gateway, Agent.board_id.is_(None)))
+    counted = union_all(*listed).limit(MAX_COUNTED_AGENTS + 1).subquery("counted")
     agent_count = select(func.count()).select_from(counted).scalar_subquery()
     is_online = agents.online_condition(
         bindparam("agents_at", type_=DateTime(timezone=True)),
         bindparam("offline_after", type_=Interval()),
     )
-    online = on_boards.where(is_online).union_all(of_gateways.where(is_online)).subquery("online")
+    online = union_all(*(one.where(is_online) for one in listed)).subquery("online")
     online_count = select(func.count()).select_from(online).scalar_subquery()
     query = select(
         last_seq.scalar_subquery(),
         memberships.where(Member.user_id == USER_ID).scalar_subquery(),
         _count(Gateway, own_gateways),
-        case((IS_ADMIN, _count(Gateway, own_gateways, is_down)), else_=0),
+        _count(Gateway, own_gateways, is_down) if is_admin else literal(0),
         notifications.unread_count_query(with_inbox=False),
         select(func.count()).select_from(readable).scalar_subquery(),
         agent_count,

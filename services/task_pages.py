@@ -1,4 +1,4 @@
-"""Load what the pages of a board and of a task show beside tasks, each in one statement."""
+"""Load a task, and what the pages of a board and of a task show beside, in one statement each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,15 @@ class TaskPageData:
     has_description_versions: bool
     workers: Sequence[Assignee]  # the agent that did the work, if it is not assigned any more
     viewers: Sequence[BoardViewer]  # of the board, in the order of their arrival
-    position: ReadPosition  # of the user in the comments
+    read_position: ReadPosition  # of the user in the comments
+
+
+def compile_statements() -> None:
+    """Compile the statement of the page of a task; call this in a thread.
+
+    It takes too long for the first request of a process.
+    """
+    _PAGE_DATA.compile()
 
 
 async def load_task_page_data(

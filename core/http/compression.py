@@ -69,8 +69,8 @@ def compress_once(content: bytes, encoding: str) -> bytes:
     return gzip.compress(content) if encoding == "gzip" else zstd.compress(content, 9)
 
 
-_WHOLE_BODIES = zstd.ZstdCompressor(ZSTD_LEVEL)
-"""Compresses bodies of the event loop that are sent at once: a new one takes memory each time."""
+_SHARED_COMPRESSOR = zstd.ZstdCompressor(ZSTD_LEVEL)
+"""Compresses complete bodies, one frame in each call. A new one allocates more than a megabyte."""
 
 
 class _ZstdResponder(IdentityResponder):
@@ -90,7 +90,7 @@ class _ZstdResponder(IdentityResponder):
         """Return the next compressed bytes; large ones are compressed in a thread."""
         if len(body) < THREAD_SIZE:
             if self._compressor is None and not more_body:
-                return _WHOLE_BODIES.compress(body, _WHOLE_BODIES.FLUSH_FRAME)
+                return _SHARED_COMPRESSOR.compress(body, _SHARED_COMPRESSOR.FLUSH_FRAME)
             return self._compress(body, more_body)
         return await anyio.to_thread.run_sync(self._compress, body, more_body)
 

@@ -1,6 +1,6 @@
 """What a board shows: the cards of its columns and days in their order, and their neighbors."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -62,6 +62,7 @@ from services.tasks.queries import (
     IS_UNASSIGNED,
     LIST_COLUMNS,
     PRIORITY_RANK,
+    TASK_ID,
     WORKER_ID,
     CardTask,
     ListedTask,
@@ -887,137 +888,99 @@ class TaskNeighbors:
     next_id: UUID | None
 
 
-class _Position(NamedTuple):
-    """What a task is sorted by, in its column."""
-
-    status: Status
-    values: Sequence[Any]
-
-
 class _NeighborQueries(NamedTuple):
-    """The queries of a column with certain filters and an order."""
+    """The queries of a column with certain filters and an order, for the task `task_id` in it.
 
-    position: Query[_Position]  # of the task `task_id`
-    around: CombinedQuery  # that task if it matches, the nearest one before it, and that after it
-    count: Query[int]  # of the tasks before a position
-    ends: CombinedQuery  # the nearest task of each other column, which are none or one
+    Each first selects a row for that task, or none if it does not match the filters.
+    """
+
+    around: CombinedQuery  # the nearest task before it, and the nearest one after it
+    count: CombinedQuery  # of the tasks before it
+    last_before: CombinedQuery | None  # the last task of each column before, the nearest one first
+    first_after: CombinedQuery | None  # the first task of each column after, the nearest one first
 
 
 async def find_neighbors(
     source: Source, board: Board, task: Task, filters: BoardFilters, order: BoardOrder
 ) -> TaskNeighbors | None:
-    """Return what is around a task among those that match the filters, or None if it does not."""
-    return await _Search(source, board, filters, order).find_neighbors(task)
+    """Return the nearest tasks in the column of a task, or else in those before and after it.
+
+    Returns None if the task does not match the filters, or has moved since it was loaded.
+    """
+    if task.status not in order.statuses:
+        return None
+    parameters = filters.build_parameters(board)
+    queries = _build_neighbor_queries(*filters.shape, order, task.status)
+    own, preceding, following = await queries.around.fetch(source, task_id=task.id, **parameters)
+    if not own:
+        return None
+    if not preceding and queries.last_before is not None:
+        ends = await queries.last_before.fetch(source, **parameters)
+        preceding = next(filter(None, ends), [])
+    if not following and queries.first_after is not None:
+        ends = await queries.first_after.fetch(source, **parameters)
+        following = next(filter(None, ends), [])
+    return TaskNeighbors(preceding[0] if preceding else None, following[0] if following else None)
+
+
+TASK_STATUS: Query[Status] = Query(
+    select(Task.status).where(Task.id == TASK_ID, Task.board_id == BOARD_ID), itemgetter(0)
+)
 
 
 async def count_tasks_before(
     source: Source, board: Board, task_id: UUID, filters: BoardFilters, order: BoardOrder
 ) -> int | None:
     """Return how many tasks are before a task in its column, or None if it does not match."""
-    search = _Search(source, board, filters, order)
-    position = await search.find_position(task_id)
-    return None if position is None else await search.count_before(position)
-
-
-class _Search:
-    """Searches among the tasks that a board shows with certain filters, in an order.
-
-    The task before or after another one is found by comparing what the tasks are sorted by. In the
-    order of the board that reads a few rows of an index, however long the column is.
-    """
-
-    def __init__(
-        self, source: Source, board: Board, filters: BoardFilters, order: BoardOrder
-    ) -> None:
-        self._source, self._order = source, order
-        self._shape, self._parameters = filters.shape, filters.build_parameters(board)
-
-    async def find_position(self, task_id: UUID) -> _Position | None:
-        """Return what a task is sorted by, or None if the board does not show it."""
-        queries = self._build(self._order.statuses[0])
-        found = await queries.position.first(self._source, task_id=task_id, **self._parameters)
-        if found is None or found.status not in self._order.statuses:
-            return None
-        if not self._order.has_sections(found.status):
-            return found
-        queries = self._build(found.status)  # which sort by one more value
-        return await queries.position.first(self._source, task_id=task_id, **self._parameters)
-
-    async def find_neighbors(self, task: Task) -> TaskNeighbors | None:
-        """Return the nearest tasks in the column, or else in the columns before and after it."""
-        if task.status not in self._order.statuses:
-            return None
-        queries = self._build(task.status)
-        own, preceding, following = await queries.around.fetch(
-            self._source, task_id=task.id, **self._parameters
-        )
-        if not own:
-            return None
-        if not (preceding and following) and len(self._order.statuses) > 1:
-            ends = await queries.ends.fetch(self._source, **self._parameters)
-            column = self._order.statuses.index(task.status)
-            preceding = preceding or next(filter(None, reversed(ends[:column])), [])
-            following = following or next(filter(None, ends[column:]), [])
-        return TaskNeighbors(
-            preceding[0] if preceding else None, following[0] if following else None
-        )
-
-    async def count_before(self, position: _Position) -> int:
-        """Return how many tasks of the column are before a position."""
-        count = self._build(position.status).count
-        values = {f"key_{number}": value for number, value in enumerate(position.values)}
-        found = await count.first(self._source, **values, **self._parameters)
-        return found or 0
-
-    def _build(self, status: Status) -> _NeighborQueries:
-        return _build_neighbor_queries(*self._shape, self._order, status)
+    status = await TASK_STATUS.first(source, board_id=board.id, task_id=task_id)
+    if status not in order.statuses:
+        return None
+    query = _build_neighbor_queries(*filters.shape, order, status).count
+    own, [count] = await query.fetch(source, task_id=task_id, **filters.build_parameters(board))
+    return count if own else None
 
 
 @lru_cache(256)
 def _build_neighbor_queries(
     active_filters: frozenset[str], word_count: int, order: BoardOrder, status: Status
 ) -> _NeighborQueries:
+    """Build the queries. In the order of the board they read a few rows of an index."""
     conditions = _build_conditions(active_filters, word_count)
     keys = order.list_keys(status)
-    in_column = [Task.status == status, *conditions]
-    first_id = _select_first(conditions, order, status)
-    last_id = _select_first(conditions, order, status, is_reversed=True)
-    is_own = Task.id == bindparam("task_id", type_=Uuid())
-    position = select(Task.status, *(key.column for key in keys)).where(is_own, *conditions)
-    given = [bindparam(f"key_{number}", type_=key.column.type) for number, key in enumerate(keys)]
-    preceding = _compare(keys, given, is_after=False)
-    own = select(*(key.column.label(f"key_{number}") for number, key in enumerate(keys)))
-    own_keys = own.where(is_own, *in_column).cte("own")
-    read = [select(column).scalar_subquery() for column in own_keys.c]
-    column = order.statuses.index(status)
-    ends = [
-        _select_first(conditions, order, other, is_reversed=number < column)
-        for number, other in enumerate(order.statuses)
-        if other is not status
-    ]
-    return _NeighborQueries(
-        Query(position, lambda row: _Position(row[0], row[1:])),
-        CombinedQuery(
-            Query(select(literal(1, Integer)).select_from(own_keys)),
-            Query(last_id.where(_compare(keys, read, is_after=False)), itemgetter(0)),
-            Query(first_id.where(_compare(keys, read, is_after=True)), itemgetter(0)),
-        ),
-        Query(select(func.count()).select_from(Task).where(*in_column, preceding), itemgetter(0)),
-        CombinedQuery(*(Query(end, itemgetter(0)) for end in ends)),
+    own_keys = (
+        select(*(key.column.label(f"key_{number}") for number, key in enumerate(keys)))
+        .where(Task.id == TASK_ID, Task.status == status, *conditions)
+        .cte("own")
     )
+    own = Query(select(literal(1, Integer)).select_from(own_keys))
+    values = [select(column).scalar_subquery() for column in own_keys.c]
+    is_found = select(own_keys.c.key_0).exists()  # else it is compared with missing values
+    is_before = and_(is_found, _compare(keys, values, is_after=False))
+    is_after = and_(is_found, _compare(keys, values, is_after=True))
 
+    def select_end(status: Status, *, is_last: bool) -> Select[UUID]:
+        found = select(Task.id).where(Task.status == status, *conditions)
+        by = [key.sorted(is_reversed=is_last) for key in order.list_keys(status)]
+        return found.order_by(*by).limit(literal(1, Integer))
 
-def _select_first(
-    conditions: Sequence[ColumnElement[bool]],
-    order: BoardOrder,
-    status: Status,
-    *,
-    is_reversed: bool = False,
-) -> Select[UUID]:
-    """Select the first or the last task of a column."""
-    keys = [key.sorted(is_reversed=is_reversed) for key in order.list_keys(status)]
-    found = select(Task.id).where(Task.status == status, *conditions)
-    return found.order_by(*keys).limit(literal(1, Integer))
+    def combine_ends(statuses: Iterable[Status], *, is_last: bool) -> CombinedQuery | None:
+        ends = [Query(select_end(one, is_last=is_last), itemgetter(0)) for one in statuses]
+        return CombinedQuery(*ends) if ends else None
+
+    count = select(func.count()).select_from(Task)
+    column = order.statuses.index(status)
+    return _NeighborQueries(
+        CombinedQuery(
+            own,
+            Query(select_end(status, is_last=True).where(is_before), itemgetter(0)),
+            Query(select_end(status, is_last=False).where(is_after), itemgetter(0)),
+        ),
+        CombinedQuery(
+            own, Query(count.where(Task.status == status, *conditions, is_before), itemgetter(0))
+        ),
+        combine_ends(reversed(order.statuses[:column]), is_last=True),
+        combine_ends(order.statuses[column + 1 :], is_last=False),
+    )
 
 
 def _compare(

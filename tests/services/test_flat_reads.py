@@ -21,6 +21,7 @@ from services.gateways import requests
 from services.inbox import load_waiting_items
 from services.tasks import BoardFilters, BoardOrder
 from tests.conftest import rolled_back
+from tests.support.board_rows import make_task
 from tests.support.gateway_rows import make_gateway
 from tests.support.round_trips import record_round_trips
 from tests.support.stored_world import store_world
@@ -85,9 +86,9 @@ async def find_neighbors(session, world):
     """Find the neighbors of a task in the middle of a column."""
     query = select(Task).where(Task.board_id == world.board.id, Task.status == Status.INBOX)
     task = await session.scalar(query.order_by(Task.rank).offset(1_000).limit(1))
-    if task is not None:  # the other organization has no tasks
-        order = BoardOrder(in_sections=True)
-        await tasks.find_neighbors(session, world.board, task, BoardFilters(), order)
+    task = task or make_task(world.board, "Missing")  # the other organization has no tasks
+    order = BoardOrder(in_sections=True)
+    await tasks.find_neighbors(session, world.board, task, BoardFilters(), order)
 
 
 READS = {

@@ -189,7 +189,7 @@ async def test_many_agents_are_not_counted_one_by_one(session, world) -> None:
 
 
 @pytest.mark.parametrize("name", ["alice", "bob"])
-async def test_one_statement_loads_the_sidebar_beside_many_boards(session, world, name) -> None:
+async def test_one_statement_loads_the_sidebar_of_many_boards(session, world, name) -> None:
     member = getattr(world, f"{name}_member")
     await open_boards(session, member, [world.board])
     more = [make_board(f"Board {number:04}", world.tern) for number in range(1_000)]

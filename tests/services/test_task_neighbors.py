@@ -6,7 +6,7 @@ from itertools import product
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
@@ -97,30 +97,44 @@ async def test_places_agree_with_what_the_board_shows(
             assert await tasks.count_tasks_before(session, *shown) == index
 
 
-async def test_one_statement_finds_neighbors_in_a_column_another_one_all_others(
+async def test_a_statement_finds_neighbors_in_the_column_and_another_one_beside_it(
     session: AsyncSession, world: World
 ) -> None:
     await add_tasks(session, world)
     shown = (BoardFilters(), BoardOrder(statuses=SHOWN))
     [column, other, *_] = await list_shown_ids(session, world.board, *shown)
-    for index, following, count in ((1, column[2], 1), (len(column) - 1, other[0], 2)):
-        task = await session.get_one(Task, column[index])
+    around = zip(column, [None, *column[:-1]], [*column[1:], other[0]], strict=True)
+    for id, previous_id, next_id in around:
+        task = await session.get_one(Task, id)
         with count_statements(await session.connection()) as statements:
             found = await tasks.find_neighbors(session, world.board, task, *shown)
-        assert found == TaskNeighbors(column[index - 1], following)
-        assert len(statements) == count
+        assert found == TaskNeighbors(previous_id, next_id)
+        assert len(statements) == (2 if id == column[-1] else 1)
+
+
+async def test_a_task_that_has_moved_meanwhile_has_no_neighbors(
+    session: AsyncSession, world: World
+) -> None:
+    await add_tasks(session, world)
+    shown = (BoardFilters(), BoardOrder(statuses=SHOWN))
+    [[id, *_], *_] = await list_shown_ids(session, world.board, *shown)
+    task = await session.get_one(Task, id)
+    moved = update(Task).where(Task.id == id).values(status=Status.REVIEW)
+    await session.execute(moved, execution_options={"synchronize_session": False})
+    assert task.status is Status.INBOX
+    assert await tasks.find_neighbors(session, world.board, task, *shown) is None
 
 
 async def test_a_task_that_is_not_shown_has_no_place(session: AsyncSession, world: World) -> None:
     await add_tasks(session, world)
-    order, any_filters = BoardOrder(statuses=SHOWN), BoardFilters()
+    order, any_filters = BoardOrder("due", statuses=SHOWN), BoardFilters()
     done = world.make_task("Done", status=Status.DONE)
     low = world.make_task("Low", priority="low")
     session.add_all([done, low])
     await session.flush()
-    deleted = world.make_task("Deleted")
+    missing = world.make_task("Missing")
     high = BoardFilters(priorities=("high",))
-    for task, filters in ((done, any_filters), (low, high), (deleted, any_filters)):
+    for task, filters in ((done, any_filters), (low, high), (missing, any_filters)):
         assert await tasks.find_neighbors(session, world.board, task, filters, order) is None
         shown = (world.board, task.id, filters, order)
         assert await tasks.count_tasks_before(session, *shown) is None

@@ -14,7 +14,6 @@ from models import Board, User
 from services import presence, tasks
 from services.presence import ReadPosition
 from services.tasks import MAX_ENTRIES, HistoryPage, HistorySelection
-from web.boards.query_parameters import BoardAddress
 from web.tasks.history import build_history_lines
 from web.ui import forms
 
@@ -131,14 +130,18 @@ async def load_conversation(
     board: Board,
     task_id: UUID,
     query: QueryParams,
-    address: BoardAddress,
-    position: ReadPosition | None = None,
+    *,
+    board_query: str,
+    read_position: ReadPosition | None = None,
 ) -> dict[str, Any]:
     """Load a page of the history and comments of a task; with `show=comments` only comments.
 
-    `address` is that of the board in the query; `position` is given if it is loaded already.
+    `board_query` is that of the address of the board. `read_position` is given if it is loaded
+    already.
     """
-    unread = await find_unread_comments(source, user, board, task_id, query, address, position)
+    unread = await find_unread_comments(
+        source, user, board, task_id, query, board_query=board_query, read_position=read_position
+    )
     selection = parse_selection(query)
     limit = MAX_ENTRIES
     if selection.is_newest and query.get("entries") != MORE_ENTRIES["entries"]:
@@ -180,8 +183,9 @@ async def find_unread_comments(
     board: Board,
     task_id: UUID,
     query: QueryParams,
-    address: BoardAddress,
-    position: ReadPosition | None,
+    *,
+    board_query: str,
+    read_position: ReadPosition | None,
 ) -> UnreadComments:
     """Return which comments of a task are new to a user, before the comments are loaded.
 
@@ -194,11 +198,10 @@ async def find_unread_comments(
         board,
         task_id,
         shown_since=None if given is None else forms.parse_number(given),
-        position=position,
+        position=read_position,
     )
     comments, is_first_view = state.new_items, state.read_up_to is None
     has_new = bool(comments) and comments[-1].seq > (state.read_up_to or 0)
-    board_query = address.query
     if state.since is None or not comments:
         return UnreadComments("", board_query, has_new, state.last_seq, is_first_view)
     refresh_query = add_parameters(board_query, {SINCE_PARAMETER: str(state.since)})

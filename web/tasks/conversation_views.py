@@ -41,7 +41,9 @@ async def _render_conversation(
             "board": board,
             "task": detail.task,
             "address": address,
-            **await load_conversation(source, request.user, board, detail.task.id, query, address),
+            **await load_conversation(
+                source, request.user, board, detail.task.id, query, board_query=address.query
+            ),
         }
     formatted = await format_texts(line.markdown for line in context["entries"])
     if context["unread_comments"].has_new:

@@ -233,7 +233,15 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
             **await load_run_context(
                 source, member, board, task_id, page.runs, page.messages_without_action
             ),
-            **await load_conversation(source, user, board, task_id, query, address, page.position),
+            **await load_conversation(
+                source,
+                user,
+                board,
+                task_id,
+                query,
+                board_query=address.query,
+                read_position=page.read_position,
+            ),
             "other_viewers": presenter.name_other_viewers(page.viewers, user),
             **await load_chosen_values(source, member, board, detail, form),
         }
