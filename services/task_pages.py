@@ -96,7 +96,7 @@ async def load_task_page_data(
         bool(versions),
         workers,
         viewers,
-        presence.build_position(*position),
+        presence.build_read_position(*position),
     )
 
 
@@ -111,7 +111,7 @@ _PAGE_DATA = CombinedQuery(
     tasks.HAS_DESCRIPTION_VERSIONS,
     tasks.WORKER,
     presence.VIEWERS,
-    *presence.list_position_queries(of_task=True),
+    *presence.list_read_position_queries(of_task=True),
 )
 
 

@@ -3,10 +3,11 @@
 from services.presence.read_markers import (
     MAX_UNREAD_AGE,
     ReadPosition,
-    build_position,
+    ReadState,
+    build_read_position,
     has_unread_comments,
     list_boards_with_unread_comments,
-    list_position_queries,
+    list_read_position_queries,
     list_unread,
     load_board_unread,
     load_read_state,

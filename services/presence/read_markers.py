@@ -235,9 +235,9 @@ async def load_read_state(
     """
     place = {"user_id": user.id, "board_id": board.id, "task_id": task_id}
     if position is None:
-        query = _build_position_query(of_task=task_id is not None)
+        query = _build_read_position_query(of_task=task_id is not None)
         found = await query.fetch(source, organization_id=board.organization_id, **place)
-        position = build_position(*found)
+        position = build_read_position(*found)
     since = position.read_up_to
     if shown_since is not None:
         since = min(shown_since, position.read_up_to or 0)
@@ -247,18 +247,18 @@ async def load_read_state(
 
 
 @cache
-def _build_position_query(*, of_task: bool) -> CombinedQuery:
-    return CombinedQuery(*list_position_queries(of_task=of_task))
+def _build_read_position_query(*, of_task: bool) -> CombinedQuery:
+    return CombinedQuery(*list_read_position_queries(of_task=of_task))
 
 
-def list_position_queries(*, of_task: bool) -> tuple[Query[Any], Query[Any]]:
-    """Return the queries whose rows `build_position` takes."""
+def list_read_position_queries(*, of_task: bool) -> tuple[Query[Any], Query[Any]]:
+    """Return the queries whose rows `build_read_position` takes."""
     kind = ReadKind.COMMENTS if of_task else ReadKind.CHAT
     is_own = is_marker_of(ReadMarker, BOARD_ID, TASK_ID if of_task else None, kind)
     return events.LAST_SEQ, Query(select(ReadMarker.seen_seq).where(is_own))
 
 
-def build_position(last: Sequence[tuple[int]], markers: Sequence[tuple[int]]) -> ReadPosition:
+def build_read_position(last: Sequence[tuple[int]], markers: Sequence[tuple[int]]) -> ReadPosition:
     """Return a position made of the rows of its queries."""
     return ReadPosition(last[0][0] if last else 0, markers[0][0] if markers else None)
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from core.db.reads import Source
 from models import Board, User
 from services import presence, tasks
-from services.presence import ReadPosition
+from services.presence import ReadPosition, ReadState
 from services.tasks import MAX_ENTRIES, HistoryPage, HistorySelection
 from web.tasks.history import build_history_lines
 from web.ui import forms
@@ -131,17 +131,24 @@ async def load_conversation(
     task_id: UUID,
     query: QueryParams,
     *,
-    board_query: str,
+    address_query: str,
     read_position: ReadPosition | None = None,
 ) -> dict[str, Any]:
     """Load a page of the history and comments of a task; with `show=comments` only comments.
 
-    `board_query` is that of the address of the board. `read_position` is given if it is loaded
-    already.
+    `address_query` is that of the board, with its filters, or "". `read_position` is given if it is
+    loaded already.
     """
-    unread = await find_unread_comments(
-        source, user, board, task_id, query, board_query=board_query, read_position=read_position
+    given = query.get(SINCE_PARAMETER)
+    state = await presence.load_read_state(
+        source,
+        user,
+        board,
+        task_id,
+        shown_since=None if given is None else forms.parse_number(given),
+        position=read_position,
     )
+    unread = describe_unread_comments(state, address_query)
     selection = parse_selection(query)
     limit = MAX_ENTRIES
     if selection.is_newest and query.get("entries") != MORE_ENTRIES["entries"]:
@@ -177,33 +184,15 @@ class UnreadComments:
             response.headers["HX-Trigger"] = "tasks"
 
 
-async def find_unread_comments(
-    source: Source,
-    user: User,
-    board: Board,
-    task_id: UUID,
-    query: QueryParams,
-    *,
-    board_query: str,
-    read_position: ReadPosition | None,
-) -> UnreadComments:
-    """Return which comments of a task are new to a user, before the comments are loaded.
+def describe_unread_comments(state: ReadState, address_query: str) -> UnreadComments:
+    """Return which comments of a task are new to a user.
 
     Nothing is new for a user who opens the task for the first time.
     """
-    given = query.get(SINCE_PARAMETER)
-    state = await presence.load_read_state(
-        source,
-        user,
-        board,
-        task_id,
-        shown_since=None if given is None else forms.parse_number(given),
-        position=read_position,
-    )
     comments, is_first_view = state.new_items, state.read_up_to is None
     has_new = bool(comments) and comments[-1].seq > (state.read_up_to or 0)
     if state.since is None or not comments:
-        return UnreadComments("", board_query, has_new, state.last_seq, is_first_view)
-    refresh_query = add_parameters(board_query, {SINCE_PARAMETER: str(state.since)})
+        return UnreadComments("", address_query, has_new, state.last_seq, is_first_view)
+    refresh_query = add_parameters(address_query, {SINCE_PARAMETER: str(state.since)})
     first_id = f"c-{comments[0].id}"
     return UnreadComments(first_id, refresh_query, has_new, state.last_seq, is_first_view)

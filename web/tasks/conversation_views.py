@@ -42,7 +42,7 @@ async def _render_conversation(
             "task": detail.task,
             "address": address,
             **await load_conversation(
-                source, request.user, board, detail.task.id, query, board_query=address.query
+                source, request.user, board, detail.task.id, query, address_query=address.query
             ),
         }
     formatted = await format_texts(line.markdown for line in context["entries"])

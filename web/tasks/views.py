@@ -239,7 +239,7 @@ async def _load_task(request: Request, form: forms.Form | None) -> dict[str, Any
                 board,
                 task_id,
                 query,
-                board_query=address.query,
+                address_query=address.query,
                 read_position=page.read_position,
             ),
             "other_viewers": presenter.name_other_viewers(page.viewers, user),
