@@ -70,7 +70,10 @@ def compress_once(content: bytes, encoding: str) -> bytes:
 
 
 _SHARED_COMPRESSOR = zstd.ZstdCompressor(ZSTD_LEVEL)
-"""Compresses complete bodies, one frame in each call. A new one allocates more than a megabyte."""
+"""Compresses complete bodies in the event loop, each as one frame, after which it has no state.
+
+A new compressor for each response would allocate more than a megabyte.
+"""
 
 
 class _ZstdResponder(IdentityResponder):

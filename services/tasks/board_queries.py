@@ -888,16 +888,16 @@ class TaskNeighbors:
     next_id: UUID | None
 
 
-class _NeighborQueries(NamedTuple):
-    """The queries of a column with certain filters and an order, for the task `task_id` in it.
+class _TaskNeighborQueries(NamedTuple):
+    """The queries about the tasks around the task `task_id`, with certain filters and an order.
 
-    Each first selects a row for that task, or none if it does not match the filters.
+    The first two also select a row for that task, or none if it does not match the filters.
     """
 
     around: CombinedQuery  # the nearest task before it, and the nearest one after it
-    count: CombinedQuery  # of the tasks before it
-    last_before: CombinedQuery | None  # the last task of each column before, the nearest one first
-    first_after: CombinedQuery | None  # the first task of each column after, the nearest one first
+    count_before: CombinedQuery
+    ends_before: CombinedQuery | None  # the last task of each column before, nearest column first
+    ends_after: CombinedQuery | None  # the first task of each column after, nearest column first
 
 
 async def find_neighbors(
@@ -914,11 +914,11 @@ async def find_neighbors(
     own, preceding, following = await queries.around.fetch(source, task_id=task.id, **parameters)
     if not own:
         return None
-    if not preceding and queries.last_before is not None:
-        ends = await queries.last_before.fetch(source, **parameters)
+    if not preceding and queries.ends_before is not None:
+        ends = await queries.ends_before.fetch(source, **parameters)
         preceding = next(filter(None, ends), [])
-    if not following and queries.first_after is not None:
-        ends = await queries.first_after.fetch(source, **parameters)
+    if not following and queries.ends_after is not None:
+        ends = await queries.ends_after.fetch(source, **parameters)
         following = next(filter(None, ends), [])
     return TaskNeighbors(preceding[0] if preceding else None, following[0] if following else None)
 
@@ -935,7 +935,7 @@ async def count_tasks_before(
     status = await TASK_STATUS.first(source, board_id=board.id, task_id=task_id)
     if status not in order.statuses:
         return None
-    query = _build_neighbor_queries(*filters.shape, order, status).count
+    query = _build_neighbor_queries(*filters.shape, order, status).count_before
     own, [count] = await query.fetch(source, task_id=task_id, **filters.build_parameters(board))
     return count if own else None
 
@@ -943,7 +943,7 @@ async def count_tasks_before(
 @lru_cache(256)
 def _build_neighbor_queries(
     active_filters: frozenset[str], word_count: int, order: BoardOrder, status: Status
-) -> _NeighborQueries:
+) -> _TaskNeighborQueries:
     """Build the queries. In the order of the board they read a few rows of an index."""
     conditions = _build_conditions(active_filters, word_count)
     keys = order.list_keys(status)
@@ -969,7 +969,7 @@ def _build_neighbor_queries(
 
     count = select(func.count()).select_from(Task)
     column = order.statuses.index(status)
-    return _NeighborQueries(
+    return _TaskNeighborQueries(
         CombinedQuery(
             own,
             Query(select_end(status, is_last=True).where(is_before), itemgetter(0)),
