@@ -254,7 +254,7 @@ def close_after_the_first_part(transport: httpx2.ASGITransport) -> httpx2.ASGITr
 async def test_a_form_is_not_executed_again_after_an_error_that_follows_the_commit(
     alice, path, transaction, monkeypatch
 ) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise ConnectionError
 
     form = {"message": "Once", "form_id": await read_form_id(alice, path)}
