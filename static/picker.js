@@ -59,6 +59,7 @@
   };
   const show = (html) => {
     if (!opener) return;
+    found.ariaBusy = "false";
     found.innerHTML = html ?? "";
     const { none, several } = picker().dataset;
     if (html !== null && none && several === undefined && !input.value.trim()) {
@@ -80,6 +81,7 @@
   };
   const ask = (delay) => {
     const address = addressOf(opener), q = input.value.trim();
+    found.ariaBusy = "true"; // it shows what was asked for before
     if (q) address.searchParams.set("q", q);
     else address.searchParams.set("recent", readRecent().join());
     loader.load(address, delay, show);

@@ -1,9 +1,11 @@
 """A picker is used with the keyboard and the pointer, and stays inside the window."""
 
+import asyncio
+import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.support.live_site import LiveSite
 
@@ -75,6 +77,26 @@ async def test_values_are_chosen_with_the_keyboard(site: LiveSite, board) -> Non
         await expect(card).to_contain_text("Worker 12")
         await expect(card).to_contain_text("Label 21")
         assert "Label 07" not in await card.inner_text()
+
+
+async def test_a_list_is_busy_until_the_search_is_answered(site: LiveSite, board) -> None:
+    async with site.open_page(f"/boards/{board['id']}/tasks/new") as page:
+        await page.get_by_role("button", name="Assignee").click()
+        found = page.locator("#picker-panel [data-found]")
+        await expect(found).to_have_attribute("aria-busy", "false")
+        is_over = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            await is_over.wait()
+            await route.continue_()
+
+        await page.route(re.compile(r"/pick/.*[?&]q="), hold)
+        await page.get_by_role("combobox", name="Search").fill("worker 2")
+        await expect(found).to_have_attribute("aria-busy", "true")
+        await expect(found.get_by_role("option")).to_have_count(21)
+        is_over.set()
+        await expect(found).to_have_attribute("aria-busy", "false")
+        await expect(found.get_by_role("option")).to_have_count(7)
 
 
 async def test_a_picker_stays_inside_a_small_window(site: LiveSite, board) -> None:

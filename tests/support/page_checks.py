@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Locator, Page, ViewportSize
+from playwright.async_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect
 
 from tests.support.installation import Installation
 from tests.support.tiers import repetition
@@ -53,6 +53,8 @@ async def choose(button: Locator, name: str, *, is_searched: bool = True) -> Non
     panel = button.page.locator("#picker-panel")
     if is_searched:
         await panel.get_by_role("combobox").fill(name)
+    # Else the list changes under the pointer, which is beside it then.
+    await expect(panel.locator("[data-found]")).to_have_attribute("aria-busy", "false")
     await panel.get_by_role("option", name=name).first.click()
 
 
