@@ -13,6 +13,7 @@
   input.setAttribute("aria-label", getText("search"));
   input.placeholder = getText("search");
   let opener; // the button or link of the open list
+  let isWaiting; // whether Enter was pressed before the search was answered: an only option is chosen then
 
   const options = () => [...found.querySelectorAll('[role="option"]')];
   const picker = () => opener.closest("[data-picker], [data-submits], [data-leads]");
@@ -78,9 +79,11 @@
     status.textContent = count?.textContent ?? getText("not_loaded");
     count?.remove();
     place();
+    if (isWaiting && words && all.length === 1) choose(all[0]);
   };
   const ask = (delay) => {
     const address = addressOf(opener), q = input.value.trim();
+    isWaiting = false;
     found.ariaBusy = "true"; // it shows what was asked for before
     if (q) address.searchParams.set("q", q);
     else address.searchParams.set("recent", readRecent().join());
@@ -159,7 +162,10 @@
     if (event.key === "Tab") { close(true); return false; }
     if (step) { if (all.length) selectOption(input, all, nextOption(all, step)); }
     else if (event.key === "Escape") close(true);
-    else if (event.key === "Enter") { if (selected) choose(selected); }
+    else if (event.key === "Enter") {
+      if (found.ariaBusy === "true") isWaiting = true; // what is shown is not what was typed
+      else if (selected) choose(selected);
+    }
     else { event.stopPropagation(); return false; }
     return true;
   };
