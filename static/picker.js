@@ -13,7 +13,8 @@
   input.setAttribute("aria-label", getText("search"));
   input.placeholder = getText("search");
   let opener; // the button or link of the open list
-  let isWaiting; // whether Enter was pressed before the search was answered: an only option is chosen then
+  let isSelected; // whether an arrow key has selected the option
+  let isWaiting; // whether Enter was pressed before the search for a text was answered: an only option is chosen then
 
   const options = () => [...found.querySelectorAll('[role="option"]')];
   const picker = () => opener.closest("[data-picker], [data-submits], [data-leads]");
@@ -83,7 +84,7 @@
   };
   const ask = (delay) => {
     const address = addressOf(opener), q = input.value.trim();
-    isWaiting = false;
+    isSelected = isWaiting = false;
     found.ariaBusy = "true"; // it shows what was asked for before
     if (q) address.searchParams.set("q", q);
     else address.searchParams.set("recent", readRecent().join());
@@ -145,6 +146,7 @@
   };
   const choose = (option) => {
     const own = picker(), { value, href } = option.dataset;
+    isWaiting = false;
     if (value) remember(value);
     if ("leads" in own.dataset) location.assign(href);
     else if ("submits" in own.dataset) {
@@ -160,10 +162,14 @@
   const handleKey = (event) => {
     const all = options(), step = { ArrowDown: 1, ArrowUp: -1 }[event.key], selected = findSelected(all);
     if (event.key === "Tab") { close(true); return false; }
-    if (step) { if (all.length) selectOption(input, all, nextOption(all, step)); }
+    if (step) {
+      isSelected = all.length > 0;
+      isWaiting = false;
+      if (isSelected) selectOption(input, all, nextOption(all, step));
+    }
     else if (event.key === "Escape") close(true);
     else if (event.key === "Enter") {
-      if (found.ariaBusy === "true") isWaiting = true; // what is shown is not what was typed
+      if (found.ariaBusy === "true" && !isSelected) isWaiting = true; // what is shown is not what was typed
       else if (selected) choose(selected);
     }
     else { event.stopPropagation(); return false; }
