@@ -1,4 +1,4 @@
-"""Load a task, and what the pages of a board and of a task show beside, in one statement each."""
+"""Load a task, and what the pages of a board and of a task show with it, in one statement each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

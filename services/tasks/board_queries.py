@@ -16,7 +16,6 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Integer,
-    Select,
     String,
     Subquery,
     Uuid,
@@ -891,13 +890,11 @@ class TaskNeighbors:
 class _TaskNeighborQueries(NamedTuple):
     """The queries about the tasks around the task `task_id`, with certain filters and an order.
 
-    The first two also select a row for that task, or none if it does not match the filters.
+    Both also select a row for that task, or none if it does not match the filters.
     """
 
     around: CombinedQuery  # the nearest task before it, and the nearest one after it
     count_before: CombinedQuery
-    ends_before: CombinedQuery | None  # the last task of each column before, nearest column first
-    ends_after: CombinedQuery | None  # the first task of each column after, nearest column first
 
 
 async def find_neighbors(
@@ -910,17 +907,9 @@ async def find_neighbors(
     if task.status not in order.statuses:
         return None
     parameters = filters.build_parameters(board)
-    queries = _build_neighbor_queries(*filters.shape, order, task.status)
-    own, preceding, following = await queries.around.fetch(source, task_id=task.id, **parameters)
-    if not own:
-        return None
-    if not preceding and queries.ends_before is not None:
-        ends = await queries.ends_before.fetch(source, **parameters)
-        preceding = next(filter(None, ends), [])
-    if not following and queries.ends_after is not None:
-        ends = await queries.ends_after.fetch(source, **parameters)
-        following = next(filter(None, ends), [])
-    return TaskNeighbors(preceding[0] if preceding else None, following[0] if following else None)
+    query = _build_neighbor_queries(*filters.shape, order, task.status).around
+    own, [previous], [following] = await query.fetch(source, task_id=task.id, **parameters)
+    return TaskNeighbors(previous, following) if own else None
 
 
 TASK_STATUS: Query[Status] = Query(
@@ -944,7 +933,7 @@ async def count_tasks_before(
 def _build_neighbor_queries(
     active_filters: frozenset[str], word_count: int, order: BoardOrder, status: Status
 ) -> _TaskNeighborQueries:
-    """Build the queries. In the order of the board they read a few rows of an index."""
+    """Build the queries. In the manual order, `around` reads a few rows of an index."""
     conditions = _build_conditions(active_filters, word_count)
     keys = order.list_keys(status)
     own_keys = (
@@ -958,28 +947,35 @@ def _build_neighbor_queries(
     is_before = and_(is_found, _compare(keys, values, is_after=False))
     is_after = and_(is_found, _compare(keys, values, is_after=True))
 
-    def select_end(status: Status, *, is_last: bool) -> Select[UUID]:
-        found = select(Task.id).where(Task.status == status, *conditions)
+    def select_end(status: Status, *more: ColumnElement[bool], is_last: bool) -> Any:
+        found = select(Task.id).where(Task.status == status, *conditions, *more)
         by = [key.sorted(is_reversed=is_last) for key in order.list_keys(status)]
-        return found.order_by(*by).limit(literal(1, Integer))
+        return found.order_by(*by).limit(literal(1, Integer)).scalar_subquery()
 
-    def combine_ends(statuses: Iterable[Status], *, is_last: bool) -> CombinedQuery | None:
-        ends = [Query(select_end(one, is_last=is_last), itemgetter(0)) for one in statuses]
-        return CombinedQuery(*ends) if ends else None
+    def find_nearest(own_end: Any, statuses: Iterable[Status], *, is_last: bool) -> Query[Any]:
+        # COALESCE evaluates a column only if those before it have no task.
+        ends = [select_end(one, is_last=is_last) for one in statuses]
+        return Query(select(case((is_found, func.coalesce(own_end, *ends)))), itemgetter(0))
 
     count = select(func.count()).select_from(Task)
     column = order.statuses.index(status)
     return _TaskNeighborQueries(
         CombinedQuery(
             own,
-            Query(select_end(status, is_last=True).where(is_before), itemgetter(0)),
-            Query(select_end(status, is_last=False).where(is_after), itemgetter(0)),
+            find_nearest(
+                select_end(status, is_before, is_last=True),
+                reversed(order.statuses[:column]),
+                is_last=True,
+            ),
+            find_nearest(
+                select_end(status, is_after, is_last=False),
+                order.statuses[column + 1 :],
+                is_last=False,
+            ),
         ),
         CombinedQuery(
             own, Query(count.where(Task.status == status, *conditions, is_before), itemgetter(0))
         ),
-        combine_ends(reversed(order.statuses[:column]), is_last=True),
-        combine_ends(order.statuses[column + 1 :], is_last=False),
     )
 
 

@@ -1,8 +1,10 @@
 """Previous and next lead through all tasks of a board, in the order in which it shows them."""
 
 import random
+import re
 from datetime import timedelta
 from itertools import product
+from operator import attrgetter
 from uuid import UUID
 
 import pytest
@@ -14,6 +16,7 @@ from models import Board, Status, Task, new_id, rank_at
 from services import tasks
 from services.tasks import BoardFilters, BoardOrder, TaskNeighbors
 from services.tasks.board_queries import ORDERS
+from tests.support.round_trips import record_round_trips
 from tests.support.statement_counter import count_statements
 from tests.support.tiers import repetition
 from tests.support.world import World
@@ -97,9 +100,7 @@ async def test_places_agree_with_what_the_board_shows(
             assert await tasks.count_tasks_before(session, *shown) == index
 
 
-async def test_a_statement_finds_neighbors_in_the_column_and_another_one_beside_it(
-    session: AsyncSession, world: World
-) -> None:
+async def test_neighbors_are_found_in_one_statement(session: AsyncSession, world: World) -> None:
     await add_tasks(session, world)
     shown = (BoardFilters(), BoardOrder(statuses=SHOWN))
     [column, other, *_] = await list_shown_ids(session, world.board, *shown)
@@ -109,7 +110,28 @@ async def test_a_statement_finds_neighbors_in_the_column_and_another_one_beside_
         with count_statements(await session.connection()) as statements:
             found = await tasks.find_neighbors(session, world.board, task, *shown)
         assert found == TaskNeighbors(previous_id, next_id)
-        assert len(statements) == (2 if id == column[-1] else 1)
+        assert len(statements) == 1
+
+
+async def test_a_column_is_not_read_if_one_before_it_has_a_neighbor(
+    session: AsyncSession, world: World
+) -> None:
+    await add_tasks(session, world)
+    shown = (BoardFilters(), BoardOrder("title", statuses=(*SHOWN, Status.DONE)))
+    [*_, column, done] = await list_shown_ids(session, world.board, *shown)
+    connection = await (await session.connection()).get_raw_connection()
+    for id, reads_done in ((column[0], False), (column[-1], True)):
+        task = await session.get_one(Task, id)
+        with record_round_trips() as log:
+            found = await tasks.find_neighbors(session, world.board, task, *shown)
+        assert found is not None
+        assert (found.next_id == done[0]) == reads_done
+        [sent] = filter(attrgetter("is_statement"), log.all)
+        explained = f"explain (analyze, costs off, timing off) {sent.statement}"
+        rows = await connection.driver_connection.fetch(explained, *sent.arguments)
+        plan = "\n".join(row[0] for row in rows)
+        scans = re.findall(r"\((never executed|actual rows).*\n *(?:\S.*\n *)??.*'done'", plan)
+        assert ("actual rows" in scans) == reads_done, plan
 
 
 async def test_a_task_that_has_moved_meanwhile_has_no_neighbors(

@@ -175,7 +175,7 @@ class UnreadComments:
     first_id: str  # element id of the first new comment; "" if nothing is new
     query: str  # address query that shows the same again
     has_new: bool  # whether something was unread before this view
-    last_seq: int  # number of the last event when the comments were loaded
+    last_seq: int  # number of the last event before the comments were loaded
     is_first_view: bool
 
     def trigger_refresh(self, response: Response) -> None:
