@@ -283,13 +283,19 @@ def entry_from_row(row: Sequence[Any]) -> ActivityEntry:
     )
 
 
-async def load_entries(session: AsyncSession, events: Sequence[Event]) -> list[ActivityEntry]:
+async def load_entries(source: Source, events: Sequence[Event]) -> list[ActivityEntry]:
     """Load the entries of events, in the same order."""
     if not events:
         return []
-    query = entries_query().where(Event.id.in_([event.id for event in events])).order_by(Event.seq)
-    found = {row[0].id: entry_from_row(row) for row in await session.execute(query)}
+    entries = await _build_entries_query().fetch(source, ids=[event.id for event in events])
+    found = {entry.event.id: entry for entry in entries}
     return [found[event.id] for event in events if event.id in found]
+
+
+@cache
+def _build_entries_query() -> Query[ActivityEntry]:
+    ids: Any = any_(bindparam("ids", type_=ARRAY(Uuid())))
+    return Query(entries_query().where(Event.id == ids), entry_from_row)
 
 
 def _build_condition(

@@ -7,11 +7,24 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
-from sqlalchemy import exists, func, literal, or_, select, true, update
+from sqlalchemy import (
+    Interval,
+    Select,
+    String,
+    bindparam,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -323,6 +336,16 @@ async def acquire_leases(
     gets a lease. The row locks do not wait for transactions that insert rows referring to a
     gateway, for example runs: leases would expire meanwhile.
     """
+    parameters = {"holder": holder, "duration": duration}
+    rows = (await session.execute(_build_lease_query(), parameters)).all()
+    end = rows[0][1]
+    return [one for one, _ in rows if one is not None], None if end is None else float(end)
+
+
+@cache
+def _build_lease_query() -> Select[Gateway, Any]:
+    """Build the statement for `holder` and `duration`, once: statements with aliases are cycles."""
+    holder: Any = bindparam("holder", type_=String())
     is_free = or_(
         Gateway.lease_holder == holder,
         Gateway.lease_expires_at.is_(None),
@@ -332,7 +355,8 @@ async def acquire_leases(
     is_locked = Gateway.id.in_(ids.with_for_update(key_share=True))
     update_leases = update(Gateway).where(is_locked)
     update_leases = update_leases.values(
-        lease_holder=holder, lease_expires_at=func.now() + duration
+        lease_holder=holder,
+        lease_expires_at=func.now() + bindparam("duration", type_=Interval()),
     )
     leased = aliased(Gateway, update_leases.returning(Gateway).cte("leased"))
     first_end = select(func.min(Gateway.lease_expires_at)).where(
@@ -340,10 +364,7 @@ async def acquire_leases(
     )
     free_in = func.extract("epoch", first_end.scalar_subquery() - func.now())
     always = select(literal(1)).subquery("always")
-    query = select(leased, free_in).select_from(always).outerjoin(leased, true())
-    rows = (await session.execute(query)).all()
-    end = rows[0][1]
-    return [one for one, _ in rows if one is not None], None if end is None else float(end)
+    return select(leased, free_in).select_from(always).outerjoin(leased, true())
 
 
 async def release_leases(session: AsyncSession, holder: str) -> None:
