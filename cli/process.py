@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from contextlib import suppress
+from importlib import import_module
 
 from cli.command import CommandError, print_line, repeat_data_option
 from core.config.paths import COMMAND
@@ -63,6 +64,12 @@ def create_stop_event() -> asyncio.Event:
             continue
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def import_worker() -> None:
+    """Import what `run_worker` needs: in the event loop, that would hold it."""
+    for name in ("web.notifications.messages", "worker.main"):
+        import_module(name)
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:

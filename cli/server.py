@@ -13,6 +13,14 @@ from importlib import import_module
 from typing import Any
 
 from cli.command import CommandError, print_line
+from cli.database import open_database
+from cli.process import (
+    adopt_public_address,
+    configure_log,
+    create_stop_event,
+    import_worker,
+    run_worker,
+)
 from cli.server_address import publish_address
 from core.config.settings import Settings
 
@@ -26,7 +34,6 @@ CompanionFactory = Callable[[Settings], AbstractAsyncContextManager[object]]
 def run_server(settings: Settings, *, companion: CompanionFactory = nullcontext) -> int:
     """Serve until a stop signal arrives; the companion context is open meanwhile."""
     gc.disable()  # until everything is loaded: there is no garbage yet
-    from cli.process import configure_log
     from core.event_loop import create_event_loop
     from core.traces import start_tracing
 
@@ -78,14 +85,13 @@ async def serve_app(
 
     `is_lasting`: the server has the same address at its next start.
     """
-    from cli.database import open_database
-    from cli.migrate import prepare_database
-    from cli.process import adopt_public_address, create_stop_event
-
     stop = create_stop_event()
-    import_task = asyncio.create_task(asyncio.to_thread(import_module, "app"))
+    import_task = asyncio.create_task(asyncio.to_thread(_import_product))
     async with open_database(settings, stop) as settings:
-        build_app = (await import_task).build_app  # first: imports would hold the event loop
+        await import_task
+        from app import build_app
+        from cli.migrate import prepare_database
+
         await prepare_database(settings)
         own_settings = settings
         settings = await adopt_public_address(settings, is_lasting=is_lasting)
@@ -96,6 +102,13 @@ async def serve_app(
                 await serve_and_work(app, settings, server_socket, stop, on_started)
 
 
+def _import_product() -> None:
+    """Import what takes long, while the database starts: it would hold the event loop."""
+    for name in ("app", "cli.link", "cli.migrate", "core.garbage", "core.http.server_protocol"):
+        import_module(name)
+    import_worker()
+
+
 async def serve_and_work(
     app: Any,
     settings: Settings,
@@ -104,8 +117,6 @@ async def serve_and_work(
     on_started: Callable[[], Awaitable[None]],
 ) -> None:
     """Serve requests and run the worker until `stop` is set."""
-    from cli.process import run_worker
-
     worker_task = asyncio.create_task(run_worker(settings, stop))
     try:
         await run_uvicorn(app, server_socket, stop, on_started)

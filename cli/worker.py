@@ -2,7 +2,6 @@
 
 import asyncio
 from functools import partial
-from importlib import import_module
 
 from cli.command import (
     add_data_option,
@@ -12,7 +11,19 @@ from cli.command import (
     run_as_script,
     run_command,
 )
+from cli.database import open_database
+from cli.migrate import prepare_database
+from cli.process import (
+    adopt_public_address,
+    configure_log,
+    create_stop_event,
+    import_worker,
+    run_worker,
+)
 from core.config.settings import Settings
+from core.event_loop import create_event_loop
+from core.metrics import MetricsFolder
+from core.traces import start_tracing
 
 
 def main(arguments: list[str]) -> int:
@@ -26,10 +37,6 @@ def main(arguments: list[str]) -> int:
 
 def run_process(settings: Settings) -> int:
     """Run the worker until a stop signal arrives."""
-    from cli.process import configure_log
-    from core.event_loop import create_event_loop
-    from core.traces import start_tracing
-
     configure_log(settings)
     start_tracing()
     with asyncio.Runner(loop_factory=partial(create_event_loop, settings.data_dir)) as runner:
@@ -38,13 +45,8 @@ def run_process(settings: Settings) -> int:
 
 
 async def _run_until_stopped(settings: Settings) -> None:
-    from cli.database import open_database
-    from cli.migrate import prepare_database
-    from cli.process import adopt_public_address, create_stop_event, run_worker
-    from core.metrics import MetricsFolder
-
     stop = create_stop_event()
-    await asyncio.to_thread(import_module, "worker.main")  # imports would hold the event loop
+    await asyncio.to_thread(import_worker)
     async with open_database(settings, stop) as settings:
         await prepare_database(settings)
         settings = await adopt_public_address(settings, is_lasting=settings.is_base_url_set)
