@@ -38,6 +38,7 @@ from tests.support.worst_content import build_payload, build_text, store_worst_o
 from web.auth.viewer import SESSION_COOKIE
 
 LISTED = 40  # holds in the table
+MAX_REPEATS = 3  # of a request that holds the event loop
 MODELS_BY_BODY, FORMS_BY_BODY = (1, 1) if IS_COMPLETE_RUN else (12, 8)
 """Of so many models of the API and forms, one gets a body of 2 MB, or with many fields."""
 SINGLE_READS = 1 if IS_COMPLETE_RUN else 4  # of so many reads of one object, one is sent
@@ -130,9 +131,10 @@ async def store(settings: Settings) -> tuple[ApiObjects, dict[str, Any], dict[UU
 
 
 def walk(site: WorstSite, requests: Sequence[WorstRequest]) -> list[int]:
-    """Send requests, also those that hold the loop once more: other programs slow this one down.
+    """Send requests; return the first status of each.
 
-    Return the first status of each.
+    Those that hold the loop are sent again, at most MAX_REPEATS times, and the last hold counts:
+    other programs slow this one down, also in what is measured as CPU time.
     """
     statuses = []
     for request in requests:
@@ -141,14 +143,15 @@ def walk(site: WorstSite, requests: Sequence[WorstRequest]) -> list[int]:
         assert status < 500 or status == UNREACHABLE_GATEWAY, (request[1], status)
         assert status not in (401, 429, 431), (request[1], status)
     # By the lowest limit, because that of `check_holds` depends on the moment.
-    slow = {hold.place for hold in site.server.holds.values() if hold.seconds > MAX_HOLD}
-    for place in slow:
-        del site.server.holds[place]
-    for request in requests:
-        method, address, *_ = request
-        path = ID.sub("{id}", address.partition("?")[0])
-        if any(f"{method} {path} " in place for place in slow):
-            site.server.send(*request)
+    for _ in range(MAX_REPEATS):
+        slow = {hold.place for hold in site.server.holds.values() if hold.seconds > MAX_HOLD}
+        for place in slow:
+            del site.server.holds[place]
+        for request in requests:
+            method, address, *_ = request
+            path = ID.sub("{id}", address.partition("?")[0])
+            if any(f"{method} {path} " in place for place in slow):
+                site.server.send(*request)
     return statuses
 
 
