@@ -7,10 +7,13 @@ Objects of rows that were read without a session are of a subclass: SQLAlchemy r
 each access to a column of a mapped class, which was a tenth of the time of a list.
 """
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from functools import cache, cached_property
-from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, cast
+from functools import cache, cached_property, partial
+from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 import asyncpg
 from sqlalchemy import Float, Select, func, inspect, select
@@ -24,6 +27,8 @@ AnySelect: TypeAlias = "Select[*tuple[Any, ...]]"
 CHOSEN_COLUMNS = "chosen_columns"  # execution option: the columns to load, by entity
 NUMERIC, DOUBLE_PRECISION = 1700, 701  # object ids of types in pg_type
 Row = TypeVar("Row")
+Shape = ParamSpec("Shape")
+Built = TypeVar("Built")
 
 
 class ReadConnection(Protocol):
@@ -292,3 +297,50 @@ class CombinedQuery:
             list(map(query.build_row, rows))
             for query, rows in zip(self._queries, arrays, strict=True)
         ]
+
+
+BUILDER = ThreadPoolExecutor(1, "queries")  # one: more would take more of the loop's time
+
+
+class ShapedQueries(Generic[Shape, Built]):
+    """The queries for the shapes that were used last, such as sets of filters.
+
+    `build` returns a query or a tuple of queries. It is called in a thread: with many filters it
+    takes 0.2 s with the compilation, in which the event loop would handle no request.
+    """
+
+    def __init__(self, build: Callable[Shape, Built], max_shapes: int) -> None:
+        self.build = build
+        self._max_shapes = max_shapes
+        self._found: OrderedDict[object, Built] = OrderedDict()
+
+    async def get(self, *shape: Shape.args, **more: Shape.kwargs) -> Built:
+        """Return the queries for a shape, compiled."""
+        key = (shape, *more.items())
+        if key not in self._found:
+            loop = asyncio.get_running_loop()
+            built = await loop.run_in_executor(
+                BUILDER, partial(self._build_compiled, key, *shape, **more)
+            )
+            self._found[key] = built
+            if len(self._found) > self._max_shapes:
+                self._found.popitem(last=False)
+            return built
+        self._found.move_to_end(key)
+        return self._found[key]
+
+    def _build_compiled(self, key: object, *shape: Shape.args, **more: Shape.kwargs) -> Built:
+        if found := self._found.get(key):  # meanwhile, for another request
+            return found
+        built = self.build(*shape, **more)
+        for query in built if isinstance(built, tuple) else (built,):
+            if isinstance(query, Query | CombinedQuery):
+                query.compile()
+        return built
+
+
+def shaped_queries(
+    max_shapes: int,
+) -> Callable[[Callable[Shape, Built]], ShapedQueries[Shape, Built]]:
+    """Make of a function that builds queries the cache of what it builds."""
+    return lambda build: ShapedQueries(build, max_shapes)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
@@ -35,7 +34,7 @@ from sqlalchemy import (
 )
 
 from core.accents import build_pattern
-from core.db.reads import CombinedQuery, Query, Source
+from core.db.reads import CombinedQuery, Query, Source, shaped_queries
 from core.paging import KeysetPage, KeysetQuery, PagePlace
 from models import (
     IS_OPEN,
@@ -365,7 +364,7 @@ async def list_board_columns(
     """
     filters, order = filters or BoardFilters(), order or BoardOrder()
     limits = dict.fromkeys(Status, CARDS_IN_COLUMN) | dict(limits or {})
-    cards_query, totals_query = _build_column_queries(*filters.shape, order)
+    cards_query, totals_query = await _build_column_queries.get(*filters.shape, order)
     parameters = filters.build_parameters(board)
     counts = {f"limit_{status}": limit for status, limit in limits.items()}
     cards = await cards_query.fetch(source, **counts, **parameters)
@@ -401,7 +400,7 @@ def _bound_total(total: int, limits: Collection[int], filters: BoardFilters) -> 
     return (most, True) if filters.is_narrowed and total > most else (total, False)
 
 
-@lru_cache(128)
+@shaped_queries(128)
 def _build_column_queries(
     active_filters: frozenset[str], word_count: int, order: BoardOrder
 ) -> tuple[Query[CardTask], Query[tuple[Status, int]]]:
@@ -521,7 +520,7 @@ async def list_task_groups(
     MAX_GROUPS is returned.
     """
     limits = limits or {}
-    queries = _build_groups_queries(*filters.shape, order, grouping)
+    queries = await _build_groups_queries.get(*filters.shape, order, grouping)
     parameters: dict[str, object] = days._asdict() | filters.build_parameters(board)
     parameters |= {"long_groups": [*limits], "long_limits": [*limits.values()]}
     sizes = {f"limit_{one}": limits.get(one, CARDS_IN_COLUMN) for one in Status}
@@ -553,17 +552,18 @@ class _GroupsQueries(NamedTuple):
     build_cursor: Callable[[Sequence[Any]], str]
 
 
-@lru_cache(64)
+@shaped_queries(64)
 def _build_groups_queries(
     active_filters: frozenset[str],
     word_count: int,
     order: BoardOrder,
     grouping: TaskGrouping | None,
 ) -> _GroupsQueries:
-    keyset = _build_group_queries(active_filters, word_count, order, grouping, has_key=True).page
+    shape = (active_filters, word_count, order)
+    keyset = _build_group_queries.build(*shape, grouping, has_key=True).page
     conditions, count = _build_conditions(active_filters, word_count), len(keyset.keys)
     if grouping is None:
-        totals = _build_column_queries(active_filters, word_count, order)[1]
+        totals = _build_column_queries.build(*shape)[1]
         found = _select_first_of_statuses(conditions, order, keyset.keys)
     else:
         totals, found = None, _select_first_of_groups(conditions, grouping, keyset)
@@ -637,12 +637,12 @@ async def list_matching_ids(
     limit: int,
 ) -> list[UUID]:
     """Return the first tasks that match, in the order in which the board or list shows them."""
-    query = _build_ids_query(*filters.shape, order, grouping)
+    query = await _build_ids_query.get(*filters.shape, order, grouping)
     parameters = days._asdict() | filters.build_parameters(board)
     return await query.fetch(source, ids_limit=limit, **parameters)
 
 
-@lru_cache(64)
+@shaped_queries(64)
 def _build_ids_query(
     active_filters: frozenset[str],
     word_count: int,
@@ -678,7 +678,8 @@ async def list_group_page(
     place: PagePlace,
 ) -> KeysetPage[CardTask]:
     """Return a page of the tasks of one group, or without a grouping of one status."""
-    queries = _build_group_queries(*filters.shape, order, grouping, has_key=key is not None)
+    shape = (*filters.shape, order, grouping)
+    queries = await _build_group_queries.get(*shape, has_key=key is not None)
     parameters = days._asdict() | filters.build_parameters(board) | {"group_key": key}
     return await queries.page.fetch_page(source, CARDS_IN_COLUMN, place, **parameters)
 
@@ -692,7 +693,8 @@ async def count_group(
     days: DayStarts,
 ) -> int:
     """Return the number of tasks of one group, at most one more than MAX_COUNTED."""
-    queries = _build_group_queries(*filters.shape, BoardOrder(), grouping, has_key=key is not None)
+    shape = (*filters.shape, BoardOrder(), grouping)
+    queries = await _build_group_queries.get(*shape, has_key=key is not None)
     parameters = days._asdict() | filters.build_parameters(board) | {"group_key": key}
     return await queries.count.first(source, **parameters) or 0
 
@@ -702,7 +704,7 @@ class _GroupQueries(NamedTuple):
     count: Query[int]
 
 
-@lru_cache(256)
+@shaped_queries(256)
 def _build_group_queries(
     active_filters: frozenset[str],
     word_count: int,
@@ -790,7 +792,8 @@ async def list_due_tasks(
     are not done and were due before `today` are OVERDUE too; those without a due date are UNDATED.
     Of each day only the first tasks are returned, except of the open one.
     """
-    query, parameters = _build_days_query(*filters.shape), filters.build_parameters(board)
+    query = await _build_days_query.get(*filters.shape)
+    parameters = filters.build_parameters(board)
     period = {"day_starts": list(day_starts), "first": day_starts[0], "end": day_starts[-1]}
     rows = await query.fetch(source, today=today, open_day=open_day, **period, **parameters)
     found: dict[int, DueTasks] = {}
@@ -801,7 +804,7 @@ async def list_due_tasks(
     return found
 
 
-@lru_cache(64)
+@shaped_queries(64)
 def _build_days_query(
     active_filters: frozenset[str], word_count: int
 ) -> Query[tuple[CardTask, int, int]]:
@@ -907,8 +910,8 @@ async def find_neighbors(
     if task.status not in order.statuses:
         return None
     parameters = filters.build_parameters(board)
-    query = _build_neighbor_queries(*filters.shape, order, task.status).around
-    own, [previous], [following] = await query.fetch(source, task_id=task.id, **parameters)
+    queries = await _build_neighbor_queries.get(*filters.shape, order, task.status)
+    own, [previous], [following] = await queries.around.fetch(source, task_id=task.id, **parameters)
     return TaskNeighbors(previous, following) if own else None
 
 
@@ -924,12 +927,13 @@ async def count_tasks_before(
     status = await TASK_STATUS.first(source, board_id=board.id, task_id=task_id)
     if status not in order.statuses:
         return None
-    query = _build_neighbor_queries(*filters.shape, order, status).count_before
-    own, [count] = await query.fetch(source, task_id=task_id, **filters.build_parameters(board))
+    queries = await _build_neighbor_queries.get(*filters.shape, order, status)
+    parameters = filters.build_parameters(board)
+    own, [count] = await queries.count_before.fetch(source, task_id=task_id, **parameters)
     return count if own else None
 
 
-@lru_cache(256)
+@shaped_queries(256)
 def _build_neighbor_queries(
     active_filters: frozenset[str], word_count: int, order: BoardOrder, status: Status
 ) -> _TaskNeighborQueries:

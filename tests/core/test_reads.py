@@ -1,5 +1,7 @@
 """Statements that are compiled once give the same values on read connections as in transactions."""
 
+import asyncio
+import threading
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +10,7 @@ from sqlalchemy import Double, Float, Integer, Numeric, bindparam, cast, select,
 
 from core.db.compiled_statement import CompiledStatement
 from core.db.engine import TransactionFactory
-from core.db.reads import CombinedQuery, Query, choose_columns
+from core.db.reads import CombinedQuery, Query, choose_columns, shaped_queries
 from models import Agent, Board, Status, Task
 from tests.support.app_on_transactions import ReadsOn
 from tests.support.world import World
@@ -116,3 +118,27 @@ def test_a_query_that_is_part_of_another_is_not_compiled_alone(
     parts = [Query(select(Task.id)), Query(select(Task).where(Task.title == "One"))]
     CombinedQuery(*parts).compile()
     assert len(compiled) == 1
+
+
+async def test_queries_for_a_shape_are_built_in_a_thread_and_kept() -> None:
+    built: list[tuple[int, bool]] = []
+
+    @shaped_queries(2)
+    def build(number: int, *, is_negative: bool = False) -> tuple[Query[Any], CombinedQuery]:
+        assert threading.current_thread() is not threading.main_thread()
+        built.append((number, is_negative))
+        query: Query[Any] = Query(select(cast(-number if is_negative else number, Integer)))
+        return query, CombinedQuery(query)
+
+    one = await build.get(1)
+    assert await build.get(1) is one
+    assert (await asyncio.gather(build.get(1), build.get(1, is_negative=True)))[0] is one
+    await build.get(1)
+    await build.get(2)  # the third shape replaces the one that was not used for the longest time
+    assert await build.get(1) is one
+    await build.get(1, is_negative=True)
+    assert built == [(1, False), (1, True), (2, False), (1, True)]
+    for query in one:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("core.db.reads.CompiledStatement", None)  # it is compiled already
+            query.compile()

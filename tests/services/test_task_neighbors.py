@@ -2,19 +2,22 @@
 
 import random
 import re
+import threading
 from datetime import timedelta
 from itertools import product
 from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from core.clock import now
+from core.paging import PagePlace
 from models import Board, Status, Task, new_id, rank_at
 from services import tasks
-from services.tasks import BoardFilters, BoardOrder, TaskNeighbors
+from services.tasks import BoardFilters, BoardOrder, TaskNeighbors, board_queries
 from services.tasks.board_queries import ORDERS
 from tests.support.round_trips import record_round_trips
 from tests.support.statement_counter import count_statements
@@ -132,6 +135,37 @@ async def test_a_column_is_not_read_if_one_before_it_has_a_neighbor(
         plan = "\n".join(row[0] for row in rows)
         scans = re.findall(r"\((never executed|actual rows).*\n *(?:\S.*\n *)??.*'done'", plan)
         assert ("actual rows" in scans) == reads_done, plan
+
+
+async def test_no_query_is_built_in_the_event_loop(
+    session: AsyncSession, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A set of many filters takes 0.2 s, and there is any number of sets."""
+    build = board_queries._build_conditions
+    built_in = []
+
+    def observe(*shape: Any) -> Any:
+        built_in.append(threading.current_thread())
+        return build(*shape)
+
+    monkeypatch.setattr(board_queries, "_build_conditions", observe)
+    await add_tasks(session, world)
+    task = await session.scalar(select(Task).where(Task.status == Status.INBOX).limit(1))
+    assert task is not None
+    board, order, start = world.board, BoardOrder(), now()
+    filters = BoardFilters(q=" ".join(map(str, range(17))))  # no other test has so many words
+    days = board_queries.DayStarts(*[start] * len(board_queries.DayStarts._fields))
+    grouping, in_groups = board_queries.TaskGrouping.ASSIGNEE, (filters, order, days)
+    await board_queries.list_board_columns(session, board, filters, order)
+    await board_queries.list_task_groups(session, board, grouping, *in_groups)
+    await board_queries.list_matching_ids(session, board, grouping, *in_groups, limit=1)
+    await board_queries.list_group_page(session, board, grouping, None, *in_groups, PagePlace())
+    await board_queries.count_group(session, board, grouping, None, filters, days)
+    await board_queries.list_due_tasks(session, board, filters, [start, start], start)
+    await tasks.find_neighbors(session, board, task, filters, order)
+    await tasks.count_tasks_before(session, board, task.id, filters, order)
+    assert len(built_in) >= 6
+    assert threading.current_thread() not in built_in
 
 
 async def test_a_task_that_has_moved_meanwhile_has_no_neighbors(
