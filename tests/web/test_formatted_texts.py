@@ -1,16 +1,25 @@
 """The texts of a page: rendered once, in a thread, and not more than a page may."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from markupsafe import Markup
 
 from web.ui import formatted_texts
-from web.ui.formatted_texts import PAGE_STEPS, RENDERED, BoundedCache, format_texts
+from web.ui.formatted_texts import (
+    PAGE_STEPS,
+    RENDERED,
+    BoundedCache,
+    format_texts,
+    run_in_renderer,
+)
 from web.ui.markdown import MAX_LENGTH, RenderedText, render_markdown
 from web.ui.translation import reader_language
 
+WAIT = 60  # seconds
 NOTICE = "Shown as plain text because"
 PARAGRAPH = "The **release** is `ready`: [notes](https://x.example/notes), @wren.\n\n- one\n- two\n"
 
@@ -41,6 +50,16 @@ async def test_each_text_is_rendered_once(rendered_texts) -> None:
     assert sorted(rendered_texts) == ["**a**", "**b**"]
     assert first["**a**"] == second["**a**"] == "<p><strong>a</strong></p>\n"
     assert first[""] == Markup()
+
+
+async def test_texts_do_not_wait_for_a_long_page() -> None:
+    is_over = threading.Event()
+    page = asyncio.create_task(run_in_renderer(partial(is_over.wait, WAIT)))
+    await asyncio.sleep(0)  # it is sent to the thread
+    assert (await format_texts(["**a**"]))["**a**"] == "<p><strong>a</strong></p>\n"
+    assert not page.done()
+    is_over.set()
+    assert await page
 
 
 async def test_a_page_of_200_ordinary_comments_is_formatted() -> None:

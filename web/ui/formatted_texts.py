@@ -73,6 +73,8 @@ BATCH_LENGTH = 20_000  # characters of exact texts that a batch ends after; the 
 
 RENDERED: BoundedCache[str, RenderedText] = BoundedCache(8_000_000)
 RENDERER = ThreadPoolExecutor(1, "markdown")  # one: more would take more of the loop's time
+PAGE_RENDERER = ThreadPoolExecutor(1, "pages")
+"""For what is not done in batches: with the longest texts a page takes seconds."""
 
 NOTICE = Markup('<p class="xs dim">{} <a class="link" href="">{}</a></p>\n')
 
@@ -99,9 +101,9 @@ async def format_texts(texts: Iterable[str | None]) -> FormattedTexts:
 
 
 async def run_in_renderer(render: Callable[[], Result]) -> Result:
-    """Call a function in the thread, with the language of the reader."""
+    """Call a function in the thread for whole pages, with the language of the reader."""
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(RENDERER, copy_context().run, render)
+    return await loop.run_in_executor(PAGE_RENDERER, copy_context().run, render)
 
 
 async def reveal_texts(texts: Iterable[str]) -> Mapping[str, Markup]:
