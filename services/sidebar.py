@@ -27,6 +27,7 @@ from sqlalchemy import (
     case,
     func,
     literal,
+    literal_column,
     select,
     text,
     union_all,
@@ -314,7 +315,8 @@ def _build_totals_query(*, is_admin: bool, of_all: bool) -> Query[_Totals]:
     last_seq = select(func.max(Event.seq)).where(Event.organization_id == ORGANIZATION_ID)
     pair = func.jsonb_build_array(Organization.id, Organization.name)
     by_name = aggregate_order_by(pair, func.lower(Organization.name), Member.id)
-    memberships = select(func.jsonb_agg(by_name)).select_from(Member).join(Member.organization)
+    listed_pairs = func.coalesce(func.jsonb_agg(by_name), literal_column("'[]'::jsonb"))
+    memberships = select(listed_pairs).select_from(Member).join(Member.organization)
     ids = boards.select_board_ids(of_all=of_all)
     readable = ids.subquery("readable")
     listed = [select(Agent.id).join(readable, readable.c.id == Agent.board_id)]

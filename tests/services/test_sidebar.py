@@ -71,6 +71,12 @@ async def test_the_boards_opened_last_are_recent_and_stay_in_their_places(
     assert many[3].name in names((await load(session, member, many[3])).recent)
 
 
+async def test_a_person_who_was_just_removed_has_no_organizations(session, world) -> None:
+    await session.delete(world.bob_member)  # after the request was allowed
+    await session.flush()
+    assert (await load(session, world.bob_member)).organizations == []
+
+
 async def test_pinned_boards_are_in_the_order_of_the_user(session, world, many) -> None:
     member = world.alice_member
     await open_boards(session, member, many[:3])
