@@ -13,9 +13,10 @@
   input.setAttribute("aria-label", getText("search"));
   input.placeholder = getText("search");
   let opener; // the button or link of the open list
-  let isSelected; // whether an arrow key has selected the option
+  let steps; // what arrow keys have said before the search was answered: they are for its options
   let isWaiting; // whether Enter was pressed before the search for a text was answered: an only option is chosen then
 
+  const isBusy = () => found.ariaBusy === "true";
   const options = () => [...found.querySelectorAll('[role="option"]')];
   const picker = () => opener.closest("[data-picker], [data-submits], [data-leads]");
   const addressOf = (button) => new URL(button.getAttribute("formaction") ?? button.href, location.href);
@@ -76,6 +77,7 @@
     markChosen();
     const words = input.value.trim(), all = options();
     selectOption(input, all, words ? all[0] : all.find((option) => option.ariaChecked === "true") ?? all[0]);
+    for (const step of all.length ? steps : []) selectOption(input, all, nextOption(all, step));
     const count = found.querySelector("[data-count]");
     status.textContent = count?.textContent ?? getText("not_loaded");
     count?.remove();
@@ -84,7 +86,8 @@
   };
   const ask = (delay) => {
     const address = addressOf(opener), q = input.value.trim();
-    isSelected = isWaiting = false;
+    steps = [];
+    isWaiting = false;
     found.ariaBusy = "true"; // it shows what was asked for before
     if (q) address.searchParams.set("q", q);
     else address.searchParams.set("recent", readRecent().join());
@@ -163,13 +166,13 @@
     const all = options(), step = { ArrowDown: 1, ArrowUp: -1 }[event.key], selected = findSelected(all);
     if (event.key === "Tab") { close(true); return false; }
     if (step) {
-      isSelected = all.length > 0;
       isWaiting = false;
-      if (isSelected) selectOption(input, all, nextOption(all, step));
+      if (isBusy()) steps.push(step);
+      else if (all.length) selectOption(input, all, nextOption(all, step));
     }
     else if (event.key === "Escape") close(true);
     else if (event.key === "Enter") {
-      if (found.ariaBusy === "true" && !isSelected) isWaiting = true; // what is shown is not what was typed
+      if (isBusy()) isWaiting = true; // what is shown is not what was typed
       else if (selected) choose(selected);
     }
     else { event.stopPropagation(); return false; }

@@ -106,6 +106,12 @@ async def test_a_list_is_busy_until_the_search_is_answered(site: LiveSite, board
         await expect(options).to_have_count(7)  # which of them is meant is not known
         await expect(found).to_have_attribute("aria-busy", "false")
         await expect(assignee).to_have_accessible_name("Assignee Unassigned")
+        is_over.clear()
+        await search.fill("worker 2")
+        for key in ("ArrowDown", "ArrowDown"):
+            await search.press(key)  # of the options that were typed, which are not shown yet
+        is_over.set()
+        await expect(search).to_have_attribute("aria-activedescendant", "picker-3")
         await search_and_press_enter("worker 17")
         await expect(assignee).to_have_accessible_name("Assignee Worker 17")
         await expect(search).to_be_hidden()
