@@ -34,7 +34,6 @@ from web.ui import forms
 from web.ui.layout import load_layout
 from web.ui.locale_format import format_number
 from web.ui.posted_forms import (
-    KEPT_PARAMETER,
     PICK_PREFIX,
     TOGGLE_PREFIX,
     allow_repetition,
@@ -252,7 +251,7 @@ class PickerAddress:
             left = {field}
         query = [pair for pair in parse_qsl(page.query, True) if pair[0] not in left]
         query += [(field, value) for value in values]
-        query += [(KEPT_PARAMETER, str(self.form))] if self.form else []
+        query += [(forms.KEPT_PARAMETER, str(self.form))] if self.form else []
         path = page.path if not query else f"{page.path}?{urlencode(query)}"
         return f"{path}#{page.fragment}" if page.fragment else path
 

@@ -315,7 +315,7 @@ async def rename_organization(request: Request) -> Response:
             if not check_edit(form, list_edited_fields(OrganizationCreate, organization)):
                 await organizations.rename_organization(session, member, fields)
         zone = time_format.get_time_zone(request.user.timezone)
-        return forms.redirect_saved("/organization/about#name", zone)
+        return forms.redirect_saved("/organization/about", zone)
     if form.conflicts:
         id = member.organization_id
         about = ConflictContext(_("Organization"), "/organization/about#name", "", id, id)

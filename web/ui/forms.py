@@ -60,6 +60,7 @@ from core.text import is_storable
 from web.ui.locale_format import describe_error, format_number
 from web.ui.translation import N_, _
 
+KEPT_PARAMETER = "kept"  # in an address: the id of a form that is filled in again
 MAX_FIELDS = 2_000  # values in one form
 MAX_PARSED_AT_ONCE = 100_000  # bytes of a form; more hold the event loop for longer than 10 ms
 ENCODING = "application/x-www-form-urlencoded"
@@ -353,11 +354,10 @@ def parse_offset(query: QueryParams, name: str = "offset") -> int:
 
 def redirect_saved(path: str, zone: tzinfo) -> Response:
     """Redirect to a page that shows when it was saved: `/settings#you`."""
-    page, _, section = path.partition("#")
+    page, anchor, section = path.partition("#")
     start = "&" if "?" in page else "?"
-    return RedirectResponse(
-        f"{page}{start}{urlencode({'saved': current_clock_time(zone)})}#{section}", 303
-    )
+    query = urlencode({"saved": current_clock_time(zone)})
+    return RedirectResponse(f"{page}{start}{query}{anchor}{section}", 303)
 
 
 def current_clock_time(zone: tzinfo) -> str:
@@ -368,7 +368,8 @@ def current_clock_time(zone: tzinfo) -> str:
 def read_saved_time(request: Request) -> str:
     """Return the time of `redirect_saved` that the page shows, or ""."""
     given = request.query_params.get("saved", "")
-    return given if CLOCK_TIME.fullmatch(given) else ""
+    is_filled_in = KEPT_PARAMETER in request.query_params  # with what is not saved
+    return given if CLOCK_TIME.fullmatch(given) and not is_filled_in else ""
 
 
 DEPRECATED_ZONE_PREFIXES = ("Etc/", "SystemV/", "US/", "posix/", "right/")

@@ -52,7 +52,6 @@ from web.ui.translation import N_
 ORIGIN_FIELD = "form_origin"
 ID_FIELD = "form_id"
 REPEATS = "data-repeats"
-KEPT_PARAMETER = "kept"  # in an address: the id of a form that is filled in again
 PICK_PREFIX = "pick."  # in an address, before the name of a field: what was picked for it
 TOGGLE_PREFIX = "toggle."  # likewise: a value that is added, or taken out if it was chosen before
 PICKER_PATH = "/pick/"  # to which forms are posted that are only left for a while
@@ -197,7 +196,7 @@ def _clean_page(address: str) -> str:
     query = [
         pair
         for pair in parse_qsl(page.query, True)
-        if pair[0] != KEPT_PARAMETER and not pair[0].startswith((PICK_PREFIX, TOGGLE_PREFIX))
+        if pair[0] != forms.KEPT_PARAMETER and not pair[0].startswith((PICK_PREFIX, TOGGLE_PREFIX))
     ]
     own_path = page.path.lstrip("/\\")  # never the address of another host
     path = "/" + quote(own_path, safe=PATH_CHARACTERS)
@@ -426,7 +425,7 @@ async def keep_posted_form(request: Request) -> LeftForm:
 
 def get_kept_address(page: str, id: UUID | None) -> str:
     """Return the address of a page that fills in a form that is kept."""
-    return f"{page}{'&' if '?' in page else '?'}{KEPT_PARAMETER}={id}" if id else page
+    return f"{page}{'&' if '?' in page else '?'}{forms.KEPT_PARAMETER}={id}" if id else page
 
 
 def read_picked_values(name: str) -> list[str] | None:
@@ -469,7 +468,7 @@ async def find_kept_form(request: Request, id: UUID) -> FormContent | None:
 
 async def _find_content_to_fill(request: Request) -> FormContent | None:
     """Return the form that the address names, with the values that were picked for its fields."""
-    id = forms.parse_id(request.query_params.get(KEPT_PARAMETER))
+    id = forms.parse_id(request.query_params.get(forms.KEPT_PARAMETER))
     content = await find_kept_form(request, id) if id else None
     if content is None:
         return None
