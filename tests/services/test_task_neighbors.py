@@ -122,7 +122,7 @@ async def test_a_column_is_not_read_if_one_before_it_has_a_neighbor(
     await add_tasks(session, world)
     shown = (BoardFilters(), BoardOrder("title", statuses=(*SHOWN, Status.DONE)))
     [*_, column, done] = await list_shown_ids(session, world.board, *shown)
-    connection = await (await session.connection()).get_raw_connection()
+    connection: Any = await (await session.connection()).get_raw_connection()
     for id, reads_done in ((column[0], False), (column[-1], True)):
         task = await session.get_one(Task, id)
         with record_round_trips() as log:
