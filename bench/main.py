@@ -24,7 +24,7 @@ from bench.installation import open_database_server
 from bench.limit import LIMIT_KIND
 from bench.results import Row
 from bench.scenarios import LONG, PARTS, PRINTED, Run
-from cli.server import raise_file_limit
+from cli.server_process import raise_file_limit
 
 FULL_LOAD = 600  # seconds
 

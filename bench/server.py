@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.command import load_settings
-from cli.server import run_server
+from cli.server_process import run_server
 from core.config.settings import Settings
 from tests.support.installation import ROOT, find_free_port
 from tests.support.round_trips import RoundTrip, listen_to_round_trips

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         return run_command(lambda: asyncio.run(clean_demo(settings)) or 0)
     print_line(f"This is a demo: the organization “{ORGANIZATION}” and all in it are invented.")
     print_line(f"`{COMMAND} demo --clean` removes it. What you make in other organizations stays.")
-    from cli.server import run_server
+    from cli.server_process import run_server
 
     companion = partial(run_demo, seed=options.seed, speed=options.speed)
     if "log_level" not in settings.model_fields_set:  # the link stays visible among few lines

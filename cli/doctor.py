@@ -281,7 +281,7 @@ async def _describe_audit_protection(connection: "asyncpg.Connection") -> str:
 
 def check_port(settings: Settings) -> str:
     """Check that the port is free or already used by Mission Control."""
-    from cli.server import bind_socket
+    from cli.server_process import bind_socket
 
     try:
         bind_socket(settings).close()

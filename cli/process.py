@@ -66,7 +66,7 @@ def create_stop_event() -> asyncio.Event:
     return stop
 
 
-def import_worker() -> None:
+def load_worker_modules() -> None:
     """Import what `run_worker` needs: in the event loop, that would hold it."""
     for name in ("web.notifications.messages", "worker.main"):
         import_module(name)

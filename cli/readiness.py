@@ -19,7 +19,7 @@ from cli.command import (
 from cli.database import open_database
 from cli.migrate import prepare_database
 from cli.process import adopt_public_address, configure_log
-from cli.server import bind_socket, run_uvicorn
+from cli.server_process import bind_socket, run_uvicorn
 from core.config.settings import Settings
 
 REQUEST_TIMEOUT = 20.0  # seconds

@@ -8,7 +8,7 @@ from cli.command import (
     run_as_script,
     run_command,
 )
-from cli.server import run_server
+from cli.server_process import run_server
 from core.config.settings import Settings
 
 

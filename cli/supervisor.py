@@ -28,8 +28,8 @@ from cli.database import create_embedded_postgres
 from cli.database_check import check_connections
 from cli.migrate import prepare_database
 from cli.process import adopt_public_address, configure_log, create_stop_event
-from cli.server import bind_socket, print_addresses, raise_file_limit, serve_and_work
 from cli.server_address import publish_address
+from cli.server_process import bind_socket, print_addresses, raise_file_limit, serve_and_work
 from core.config.settings import Settings
 from core.event_loop import create_event_loop
 from core.traces import start_tracing

@@ -17,7 +17,7 @@ from cli.process import (
     adopt_public_address,
     configure_log,
     create_stop_event,
-    import_worker,
+    load_worker_modules,
     run_worker,
 )
 from core.config.settings import Settings
@@ -46,7 +46,7 @@ def run_process(settings: Settings) -> int:
 
 async def _run_until_stopped(settings: Settings) -> None:
     stop = create_stop_event()
-    await asyncio.to_thread(import_worker)
+    await asyncio.to_thread(load_worker_modules)
     async with open_database(settings, stop) as settings:
         await prepare_database(settings)
         settings = await adopt_public_address(settings, is_lasting=settings.is_base_url_set)

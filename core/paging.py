@@ -419,6 +419,11 @@ class KeysetQuery(Generic[Item]):
         """The columns by which the rows are ordered, for statements that read other rows of it."""
         return self._cursors.columns
 
+    def compile(self) -> None:
+        """Compile the statements before their first use."""
+        for query in (self._first, self._after, self._before):
+            query.compile()
+
     def sort(self, columns: Sequence[Any]) -> list[Any]:
         """Return the elements of ORDER BY for columns with the values of the keys."""
         return self._cursors.sort(columns)

@@ -26,7 +26,7 @@ from services.souls import CachedSoul, RemoteDirectory, SoulSearchResult
 from web.auth.viewer import current_member
 from web.pickers import load_chosen
 from web.ui import forms
-from web.ui.formatted_texts import format_texts, run_in_renderer
+from web.ui.formatted_texts import format_texts, run_in_page_thread
 from web.ui.layout import load_layout
 from web.ui.locale_format import describe_error
 from web.ui.render import render_in_thread, render_page
@@ -115,7 +115,7 @@ async def _render_soul(request: Request, form: forms.Form) -> Response:
     comparison = None
     if agent and soul:
         texts = agent.soul_template or "", (soul.content or "").strip()
-        lines = await run_in_renderer(partial(list_changes, *texts))
+        lines = await run_in_page_thread(partial(list_changes, *texts))
         comparison = SoulComparison(agent, lines, digest_texts(*texts))
     return await render_in_thread(
         render_page,

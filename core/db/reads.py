@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from functools import cache, cached_property, partial
-from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar, cast
+from typing import (
+    Any,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    cast,
+    runtime_checkable,
+)
 
 import asyncpg
 from sqlalchemy import Float, Select, func, inspect, select
@@ -299,10 +309,19 @@ class CombinedQuery:
         ]
 
 
+@runtime_checkable
+class Compilable(Protocol):
+    """A query, or several."""
+
+    def compile(self) -> None:
+        """Compile the statements before their first use."""
+        ...
+
+
 BUILDER = ThreadPoolExecutor(1, "queries")  # one: more would take more of the loop's time
 
 
-class ShapedQueries(Generic[Shape, Built]):
+class QueryCache(Generic[Shape, Built]):
     """The queries for the shapes that were used last, such as sets of filters.
 
     `build` returns a query or a tuple of queries. It is called in a thread: with many filters it
@@ -334,13 +353,13 @@ class ShapedQueries(Generic[Shape, Built]):
             return found
         built = self.build(*shape, **more)
         for query in built if isinstance(built, tuple) else (built,):
-            if isinstance(query, Query | CombinedQuery):
+            if isinstance(query, Compilable):
                 query.compile()
         return built
 
 
-def shaped_queries(
+def cache_queries(
     max_shapes: int,
-) -> Callable[[Callable[Shape, Built]], ShapedQueries[Shape, Built]]:
+) -> Callable[[Callable[Shape, Built]], QueryCache[Shape, Built]]:
     """Make of a function that builds queries the cache of what it builds."""
-    return lambda build: ShapedQueries(build, max_shapes)
+    return lambda build: QueryCache(build, max_shapes)

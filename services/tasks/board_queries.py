@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from core.accents import build_pattern
-from core.db.reads import CombinedQuery, Query, Source, shaped_queries
+from core.db.reads import CombinedQuery, Query, Source, cache_queries
 from core.paging import KeysetPage, KeysetQuery, PagePlace
 from models import (
     IS_OPEN,
@@ -400,7 +400,7 @@ def _bound_total(total: int, limits: Collection[int], filters: BoardFilters) -> 
     return (most, True) if filters.is_narrowed and total > most else (total, False)
 
 
-@shaped_queries(128)
+@cache_queries(max_shapes=128)
 def _build_column_queries(
     active_filters: frozenset[str], word_count: int, order: BoardOrder
 ) -> tuple[Query[CardTask], Query[tuple[Status, int]]]:
@@ -552,7 +552,7 @@ class _GroupsQueries(NamedTuple):
     build_cursor: Callable[[Sequence[Any]], str]
 
 
-@shaped_queries(64)
+@cache_queries(max_shapes=64)
 def _build_groups_queries(
     active_filters: frozenset[str],
     word_count: int,
@@ -642,7 +642,7 @@ async def list_matching_ids(
     return await query.fetch(source, ids_limit=limit, **parameters)
 
 
-@shaped_queries(64)
+@cache_queries(max_shapes=64)
 def _build_ids_query(
     active_filters: frozenset[str],
     word_count: int,
@@ -704,7 +704,7 @@ class _GroupQueries(NamedTuple):
     count: Query[int]
 
 
-@shaped_queries(256)
+@cache_queries(max_shapes=256)
 def _build_group_queries(
     active_filters: frozenset[str],
     word_count: int,
@@ -804,7 +804,7 @@ async def list_due_tasks(
     return found
 
 
-@shaped_queries(64)
+@cache_queries(max_shapes=64)
 def _build_days_query(
     active_filters: frozenset[str], word_count: int
 ) -> Query[tuple[CardTask, int, int]]:
@@ -933,7 +933,7 @@ async def count_tasks_before(
     return count if own else None
 
 
-@shaped_queries(256)
+@cache_queries(max_shapes=256)
 def _build_neighbor_queries(
     active_filters: frozenset[str], word_count: int, order: BoardOrder, status: Status
 ) -> _TaskNeighborQueries:
@@ -951,30 +951,30 @@ def _build_neighbor_queries(
     is_before = and_(is_found, _compare(keys, values, is_after=False))
     is_after = and_(is_found, _compare(keys, values, is_after=True))
 
-    def select_end(status: Status, *more: ColumnElement[bool], is_last: bool) -> Any:
+    def select_end(status: Status, *more: ColumnElement[bool], takes_last: bool) -> Any:
         found = select(Task.id).where(Task.status == status, *conditions, *more)
-        by = [key.sorted(is_reversed=is_last) for key in order.list_keys(status)]
+        by = [key.sorted(is_reversed=takes_last) for key in order.list_keys(status)]
         return found.order_by(*by).limit(literal(1, Integer)).scalar_subquery()
 
-    def find_nearest(own_end: Any, statuses: Iterable[Status], *, is_last: bool) -> Query[Any]:
+    def build_query(in_column: Any, others: Iterable[Status], *, takes_last: bool) -> Query[Any]:
         # COALESCE evaluates a column only if those before it have no task.
-        ends = [select_end(one, is_last=is_last) for one in statuses]
-        return Query(select(case((is_found, func.coalesce(own_end, *ends)))), itemgetter(0))
+        ends = [select_end(one, takes_last=takes_last) for one in others]
+        return Query(select(case((is_found, func.coalesce(in_column, *ends)))), itemgetter(0))
 
     count = select(func.count()).select_from(Task)
     column = order.statuses.index(status)
     return _TaskNeighborQueries(
         CombinedQuery(
             own,
-            find_nearest(
-                select_end(status, is_before, is_last=True),
+            build_query(
+                select_end(status, is_before, takes_last=True),
                 reversed(order.statuses[:column]),
-                is_last=True,
+                takes_last=True,
             ),
-            find_nearest(
-                select_end(status, is_after, is_last=False),
+            build_query(
+                select_end(status, is_after, takes_last=False),
                 order.statuses[column + 1 :],
-                is_last=False,
+                takes_last=False,
             ),
         ),
         CombinedQuery(

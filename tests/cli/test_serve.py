@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from cli.server import run_uvicorn
+from cli.server_process import run_uvicorn
 from tests.cli.conftest import ROOT, TIMEOUT, run_cli, sign_up_owner
 from tests.support.installation import (
     LOCAL_AUTH,
@@ -46,7 +46,7 @@ async def test_a_request_that_is_cancelled_at_the_end_is_not_logged_as_an_error(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An overloaded server has more than a thousand of them."""
-    monkeypatch.setattr("cli.server.RESPONSE_TIME", 0.01)
+    monkeypatch.setattr("cli.server_process.RESPONSE_TIME", 0.01)
     monkeypatch.setattr("core.garbage.FullCollections.start", lambda _: None)
     monkeypatch.setattr(AppStatus, "should_exit", False)  # the server that stops sets it
     stop, clients = asyncio.Event(), list[asyncio.Task[None]]()

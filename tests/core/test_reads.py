@@ -10,7 +10,7 @@ from sqlalchemy import Double, Float, Integer, Numeric, bindparam, cast, select,
 
 from core.db.compiled_statement import CompiledStatement
 from core.db.engine import TransactionFactory
-from core.db.reads import CombinedQuery, Query, choose_columns, shaped_queries
+from core.db.reads import CombinedQuery, Query, cache_queries, choose_columns
 from models import Agent, Board, Status, Task
 from tests.support.app_on_transactions import ReadsOn
 from tests.support.world import World
@@ -123,7 +123,7 @@ def test_a_query_that_is_part_of_another_is_not_compiled_alone(
 async def test_queries_for_a_shape_are_built_in_a_thread_and_kept() -> None:
     built: list[tuple[int, bool]] = []
 
-    @shaped_queries(2)
+    @cache_queries(max_shapes=2)
     def build(number: int, *, is_negative: bool = False) -> tuple[Query[Any], CombinedQuery]:
         assert threading.current_thread() is not threading.main_thread()
         built.append((number, is_negative))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sse_starlette.sse import AppStatus
 
 import app
-from cli.server import run_uvicorn
+from cli.server_process import run_uvicorn
 from core.config.settings import Settings
 from core.event_loop import LoopHold, LoopMonitor, MonitoredEventLoop
 

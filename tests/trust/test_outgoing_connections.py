@@ -53,7 +53,7 @@ OWN_SERVER = {
     "cli/demo_agents.py": "calls the server of this installation",
     "cli/doctor.py": "calls the server of this installation",
     "cli/readiness.py": "calls the server of this installation",
-    "cli/server.py": "resolves the address to listen on",
+    "cli/server_process.py": "resolves the address to listen on",
     "cli/update.py": "calls the server of this installation",
 }
 

@@ -14,7 +14,7 @@ from web.ui.formatted_texts import (
     RENDERED,
     BoundedCache,
     format_texts,
-    run_in_renderer,
+    run_in_page_thread,
 )
 from web.ui.markdown import MAX_LENGTH, RenderedText, render_markdown
 from web.ui.translation import reader_language
@@ -54,7 +54,7 @@ async def test_each_text_is_rendered_once(rendered_texts) -> None:
 
 async def test_texts_do_not_wait_for_a_long_page() -> None:
     is_over = threading.Event()
-    page = asyncio.create_task(run_in_renderer(partial(is_over.wait, WAIT)))
+    page = asyncio.create_task(run_in_page_thread(partial(is_over.wait, WAIT)))
     await asyncio.sleep(0)  # it is sent to the thread
     assert (await format_texts(["**a**"]))["**a**"] == "<p><strong>a</strong></p>\n"
     assert not page.done()

@@ -27,7 +27,7 @@ from web.agents.views import tab_context
 from web.auth.viewer import current_member
 from web.gateways.session_views import query_gateway, waits_for_gateway
 from web.ui import forms
-from web.ui.formatted_texts import run_in_renderer
+from web.ui.formatted_texts import run_in_page_thread
 from web.ui.layout import load_layout
 from web.ui.locale_format import format_number
 from web.ui.posted_forms import allow_repetition
@@ -385,7 +385,7 @@ async def _render_conflict(
     """Show the present version and the edited one beside each other, with a text to merge them."""
     passages = None
     if not file.is_too_long:
-        passages = await run_in_renderer(partial(align_texts, file.content, content))
+        passages = await run_in_page_thread(partial(align_texts, file.content, content))
     context: dict[str, Any] = page.context() | {
         "layout": await load_layout(request),
         "status": 409,

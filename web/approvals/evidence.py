@@ -21,7 +21,7 @@ from services.tasks import TaskDetail
 from web.agents.presenter import describe_run
 from web.approvals.payload import DisplayLimits, PayloadRow
 from web.boards.task_links import LinkLabel, label_link
-from web.ui.formatted_texts import format_texts, reveal_texts, run_in_renderer
+from web.ui.formatted_texts import format_texts, reveal_texts, run_in_page_thread
 from web.ui.text_comparison import TextComparison
 from web.ui.text_display import format_value
 from web.ui.translation import N_, translate
@@ -153,7 +153,7 @@ class TaskEvidenceView:
             self.is_too_long = True
             return
         comparison = TextComparison(start.text, self.current_description)
-        lines = await run_in_renderer(comparison.list_diff_lines)
+        lines = await run_in_page_thread(comparison.list_diff_lines)
         self.is_too_long = comparison.is_too_long
         shown = _cut_lines(lines)
         self.is_diff_cut = shown != lines

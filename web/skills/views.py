@@ -23,7 +23,7 @@ from web.pickers import load_chosen
 from web.skills import presenter
 from web.ui import forms
 from web.ui.flash_cookies import redirect_deleted
-from web.ui.formatted_texts import run_in_renderer
+from web.ui.formatted_texts import run_in_page_thread
 from web.ui.layout import load_layout
 from web.ui.object_forms import build_form_fields
 from web.ui.render import is_part_request, render_in_thread, render_page, render_part
@@ -185,7 +185,7 @@ async def _render_installation(request: Request, form: forms.Form) -> Response:
         row=row,
         old=old,
         new=new,
-        changes=await run_in_renderer(partial(presenter.list_file_changes, old, new)),
+        changes=await run_in_page_thread(partial(presenter.list_file_changes, old, new)),
         has_hidden_files=bool(new and skills.list_hidden_files(new.files)),
         risk_tone=presenter.get_risk_tone(card.skill.risk),
         **context,

@@ -72,8 +72,8 @@ BATCH_STEPS = 20_000  # for a page; then other pages have their turn
 BATCH_LENGTH = 20_000  # characters of exact texts that a batch ends after; the longest take 60 ms
 
 RENDERED: BoundedCache[str, RenderedText] = BoundedCache(8_000_000)
-RENDERER = ThreadPoolExecutor(1, "markdown")  # one: more would take more of the loop's time
-PAGE_RENDERER = ThreadPoolExecutor(1, "pages")
+TEXT_THREAD = ThreadPoolExecutor(1, "markdown")  # one: more would take more of the loop's time
+PAGE_THREAD = ThreadPoolExecutor(1, "pages")
 """For what is not done in batches: with the longest texts a page takes seconds."""
 
 NOTICE = Markup('<p class="xs dim">{} <a class="link" href="">{}</a></p>\n')
@@ -96,14 +96,14 @@ async def format_texts(texts: Iterable[str | None]) -> FormattedTexts:
         loop = asyncio.get_running_loop()
         rendering = _PageRendering(sorted(missing, key=len, reverse=True))
         while rendering.waiting:
-            formatted |= await loop.run_in_executor(RENDERER, rendering.render_batch)
+            formatted |= await loop.run_in_executor(TEXT_THREAD, rendering.render_batch)
     return formatted
 
 
-async def run_in_renderer(render: Callable[[], Result]) -> Result:
+async def run_in_page_thread(render: Callable[[], Result]) -> Result:
     """Call a function in the thread for whole pages, with the language of the reader."""
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(PAGE_RENDERER, copy_context().run, render)
+    return await loop.run_in_executor(PAGE_THREAD, copy_context().run, render)
 
 
 async def reveal_texts(texts: Iterable[str]) -> Mapping[str, Markup]:
@@ -115,7 +115,7 @@ async def reveal_texts(texts: Iterable[str]) -> Mapping[str, Markup]:
     waiting = {text for text in texts if text}
     loop, context = asyncio.get_running_loop(), copy_context()  # with the language of the reader
     while waiting:
-        revealed |= await loop.run_in_executor(RENDERER, context.run, _reveal_batch, waiting)
+        revealed |= await loop.run_in_executor(TEXT_THREAD, context.run, _reveal_batch, waiting)
     return revealed
 
 

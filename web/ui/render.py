@@ -24,7 +24,7 @@ from web.ui import avatars, menus, time_format, translation
 from web.ui.assets import asset_url, render_icon
 from web.ui.edited_fields import get_shown_hash
 from web.ui.flash_cookies import forget_notice, read_notice
-from web.ui.formatted_texts import run_in_renderer
+from web.ui.formatted_texts import run_in_page_thread
 from web.ui.layout import PageLayout, current_path, load_layout
 from web.ui.locale_format import describe_error, format_number, reader_command_key
 from web.ui.posted_forms import FormFieldsExtension, render_form_id, render_origin_field
@@ -181,7 +181,7 @@ async def render_in_thread(
     The time is that of the functions that templates call for each text. Call it without a
     database connection.
     """
-    return await run_in_renderer(partial(render, request, template, **context))
+    return await run_in_page_thread(partial(render, request, template, **context))
 
 
 def _omit_known_content(request: Request, response: Response) -> Response:

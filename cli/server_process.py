@@ -1,4 +1,4 @@
-"""The database, the server and the worker in one process."""
+"""Run the server and the worker in a process, and with `run_server` the database too."""
 
 import asyncio
 import errno
@@ -18,7 +18,7 @@ from cli.process import (
     adopt_public_address,
     configure_log,
     create_stop_event,
-    import_worker,
+    load_worker_modules,
     run_worker,
 )
 from cli.server_address import publish_address
@@ -86,7 +86,7 @@ async def serve_app(
     `is_lasting`: the server has the same address at its next start.
     """
     stop = create_stop_event()
-    import_task = asyncio.create_task(asyncio.to_thread(_import_product))
+    import_task = asyncio.create_task(asyncio.to_thread(_load_product_modules))
     async with open_database(settings, stop) as settings:
         await import_task
         from app import build_app
@@ -102,11 +102,11 @@ async def serve_app(
                 await serve_and_work(app, settings, server_socket, stop, on_started)
 
 
-def _import_product() -> None:
+def _load_product_modules() -> None:
     """Import what takes long, while the database starts: it would hold the event loop."""
     for name in ("app", "cli.link", "cli.migrate", "core.garbage", "core.http.server_protocol"):
         import_module(name)
-    import_worker()
+    load_worker_modules()
 
 
 async def serve_and_work(
