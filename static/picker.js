@@ -79,7 +79,7 @@
     selectOption(input, all, words ? all[0] : all.find((option) => option.ariaChecked === "true") ?? all[0]);
     for (const step of all.length ? steps : []) selectOption(input, all, nextOption(all, step));
     const count = found.querySelector("[data-count]");
-    status.textContent = count?.textContent ?? getText("not_loaded");
+    status.replaceChildren(...(count?.childNodes ?? [getText("not_loaded")]));
     count?.remove();
     place();
     if (isWaiting && words && all.length === 1) choose(all[0]);
@@ -164,7 +164,7 @@
 
   const handleKey = (event) => {
     const all = options(), step = { ArrowDown: 1, ArrowUp: -1 }[event.key], selected = findSelected(all);
-    if (event.key === "Tab") { close(true); return false; }
+    if (event.key === "Tab") { if (event.shiftKey || !status.querySelector("a")) close(true); return false; }
     if (step) {
       isWaiting = false;
       if (isBusy()) steps.push(step);
@@ -180,7 +180,11 @@
   };
   // On the window, so that it is before what submits a form with Enter, or closes a menu with Escape.
   addEventListener("keydown", (event) => {
-    if (!opener || event.target !== input || !handleKey(event)) return;
+    if (!opener || !panel.contains(event.target)) return;
+    if (event.target !== input) { // the link to what is missing
+      if (["Escape", "Tab"].includes(event.key)) close(true);
+      if (event.key !== "Escape") return;
+    } else if (!handleKey(event)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
   }, true);

@@ -80,6 +80,24 @@ FIELD_TITLES = {
 """Titles by the name of a field, where two fields of a page have options of one kind."""
 
 
+class Missing(NamedTuple):
+    """What a picker says if nothing exists that it could offer, and where an admin creates it."""
+
+    text: str
+    action: str
+    path: str
+
+
+MISSING_TAGS = Missing(N_("No tags yet."), N_("New tag"), "/tags/new")
+MISSING = {
+    PickerKind.TAGS: MISSING_TAGS,
+    PickerKind.TAG_SLUGS: MISSING_TAGS,
+    PickerKind.GATEWAYS: Missing(N_("No gateways yet."), N_("Connect a gateway"), "/gateways/new"),
+    PickerKind.SKILL_PACKS: Missing(N_("No packs yet."), N_("Add a pack"), "/skills/packs/new"),
+}
+"""Only of kinds whose objects every member sees: of others there may be some all the same."""
+
+
 class ChosenOption(NamedTuple):
     """An option with the value of its field."""
 
@@ -301,7 +319,9 @@ async def show_picker(request: Request) -> Response:
     context: dict[str, Any] = {
         "address": address,
         "options": [*address.name_fixed(), *_merge(address.kind, recent, page)],
-        "count": describe_count(page),
+        "count": _describe_count(page),
+        "missing": None if page.total or address.q else MISSING.get(address.kind),
+        "is_admin": member.is_admin,
         "values": values,
     }
     if layout is None:
@@ -358,7 +378,7 @@ def _add_value(kind: PickerKind, option: PickerOption) -> ChosenOption:
     return ChosenOption(f"{PERSON_PREFIX}{option.key}" if is_prefixed else option.key, option)
 
 
-def describe_count(page: Page[PickerOption]) -> str:
+def _describe_count(page: Page[PickerOption]) -> str:
     """Say how many of the options are shown, or that there are none."""
     if not page.items:
         return _("No results.")

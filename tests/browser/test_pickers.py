@@ -117,6 +117,23 @@ async def test_a_list_is_busy_until_the_search_is_answered(site: LiveSite, board
         await expect(search).to_be_hidden()
 
 
+async def test_the_keyboard_reaches_the_link_to_what_is_missing(site: LiveSite, board) -> None:
+    async with site.open_page("/agents") as page:
+        gateway = page.get_by_role("link", name="Gateway All gateways")
+        link = page.locator("#picker-panel").get_by_role("link", name="Connect a gateway")
+        for key in ("Escape", "Shift+Tab"):
+            await gateway.press("Enter")
+            await expect(page.get_by_text("No gateways yet.")).to_be_visible()
+            await page.keyboard.press("Tab")
+            await expect(link).to_be_focused()
+            await page.keyboard.press(key)
+            await expect(link).to_be_hidden()
+        await gateway.click()
+        async with page.context.expect_page() as opened:
+            await link.click()
+        await (await opened.value).wait_for_url("**/gateways/new")
+
+
 async def test_a_picker_stays_inside_a_small_window(site: LiveSite, board) -> None:
     async with site.open_page(f"/boards/{board['id']}/tasks/new", viewport=SMALL) as page:
         for name in ("Assignee", "Tags"):

@@ -38,6 +38,23 @@ async def test_options_are_a_page_by_name_with_their_number(alice, world, transa
         assert "No results." in (await alice.get(f"/pick/agents?q={text}", headers=HTMX)).text
 
 
+async def test_an_admin_is_led_to_create_what_is_missing(alice, bob, world, transaction) -> None:
+    link = 'href="/tags/new"'
+    for headers in (HTMX, {}):
+        empty = (await alice.get("/pick/tags?name=tag_ids", headers=headers)).text
+        assert "No tags yet." in empty
+        assert link in empty
+        as_member = (await bob.get("/pick/tags?name=tag_ids", headers=headers)).text
+        assert "No tags yet." in as_member
+        assert link not in as_member
+        searched = (await alice.get("/pick/tags?name=tag_ids&q=urgent", headers=headers)).text
+        assert "No results." in searched
+        assert "No tags yet." not in searched
+    await keep(transaction, make_tag(world.tern, "Urgent"))
+    for path in ("/pick/tags", "/pick/tag-slugs"):
+        assert link not in (await alice.get(path, headers=HTMX)).text
+
+
 async def test_what_was_chosen_lately_is_first(alice, world, transaction) -> None:
     tags = [make_tag(world.tern, f"Tag {number:02}") for number in range(30)]
     foreign = make_tag(world.plover, "Foreign")
