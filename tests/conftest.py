@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -49,6 +50,11 @@ settings.register_profile(
     "no deadlines", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("no deadlines")
+
+# A shell without job control ignores SIGINT in its background commands, and all programs that these
+# start: tests end some of them with it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 MEMORY_DISK = Path("/dev/shm")  # a disk in memory, if the machine has one
