@@ -18,12 +18,15 @@ window.boardDrawer = (() => {
     const title = countPrefix() + (drawer().dataset.title ?? pageTitle) + (product ?? "");
     if (document.title !== title) document.title = title;
   };
+  let marked = document.getElementById("drawer")?.dataset.shows; // the item that was marked last, which is in view
   const markShown = () => {
     if (!drawer()) return; // the page has no drawer
     updateTitle();
     for (const item of document.querySelectorAll("[data-item][aria-current]")) item.removeAttribute("aria-current");
-    const shown = drawer().dataset.shows;
-    document.getElementById(shown ?? "")?.setAttribute("aria-current", "true");
+    const { shows } = drawer().dataset, item = document.getElementById(shows ?? "");
+    item?.setAttribute("aria-current", "true");
+    if (shows !== marked) item?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    marked = shows;
   };
   const close = (movesFocus = true) => {
     const link = opener?.isConnected ? opener : linkOf(drawer().dataset.shows);

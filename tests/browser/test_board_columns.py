@@ -109,3 +109,15 @@ async def test_the_list_of_a_removed_column_is_released(
         await page.get_by_role("link", name="Collapse Done").click()
         await expect(page.locator("#cards-done-1")).to_have_count(0)
         assert await page.evaluate("list => Boolean(Sortable.get(list))", done) is False
+
+
+async def test_the_card_of_the_next_task_is_shown_beside_the_drawer(site: LiveSite) -> None:
+    board = site.create_board("Four columns")
+    for title, status in (("First", "review"), ("Second", "done")):
+        site.update_task(board, site.create_task(board, title), status=status)
+    async with site.open_page(f"/boards/{board['id']}?done=1") as page:
+        await page.get_by_role("link", name="First").click()
+        await expect(page.locator("#drawer")).to_contain_text("First")
+        await page.get_by_role("link", name="Next task").click()
+        await expect(page.locator("#drawer")).to_contain_text("Second")
+        await expect(page.locator(".card", has_text="Second")).to_be_in_viewport(ratio=1)
