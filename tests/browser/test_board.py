@@ -279,7 +279,7 @@ async def test_filters_are_in_the_address_and_survive_a_reload(site: LiveSite) -
         await expect(page).to_have_url(re.compile(r"[?&]blocked=1"))
 
         await page.reload()
-        await expect(page.get_by_label("Filter tasks")).to_have_value("door")
+        await expect(page.get_by_label("Search tasks")).to_have_value("door")
         await expect(page.get_by_role("button", name="Blocked")).to_have_attribute(
             "aria-pressed", "true"
         )
@@ -433,7 +433,7 @@ async def test_a_task_that_does_not_arrive_leaves_the_focus_to_the_reader(site: 
         await route.abort()
 
     async with site.open_page(f"/boards/{board['id']}") as page:
-        drawer, field = page.locator("#drawer"), page.get_by_label("Filter tasks")
+        drawer, field = page.locator("#drawer"), page.get_by_label("Search tasks")
         link = card_of(page, task).get_by_role("link").first
         await link.click()
         await expect(drawer.get_by_role("heading", name="Paint the door")).to_be_visible()

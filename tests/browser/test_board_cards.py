@@ -207,7 +207,7 @@ async def test_a_link_that_removes_a_filter_unticks_it(site: LiveSite) -> None:
         await page.get_by_role("link", name="Show all").click()
         await expect(page.locator(".card")).to_have_count(2)
         await expect(page.locator("#filters [value=high]")).not_to_be_checked()
-        await page.get_by_label("Filter tasks").fill("Task")
+        await page.get_by_label("Search tasks").fill("Task")
         await expect(page).to_have_url(re.compile(r"\?q=Task$"))
 
 
@@ -217,7 +217,7 @@ async def test_a_filter_that_answers_late_keeps_the_opened_task(site: LiveSite) 
     async with site.open_page(f"/boards/{board['id']}") as page:
         held = HeldResponse()
         await held.hold(page, "q=door")
-        await page.get_by_label("Filter tasks").fill("door")
+        await page.get_by_label("Search tasks").fill("door")
         await asyncio.wait_for(held.arrived.wait(), 60)
         # The field loses the focus to the drawer: it sends another request, which is not held.
         await page.locator(f"#task-{task['id']} h3 a").evaluate("link => link.click()")

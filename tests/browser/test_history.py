@@ -133,7 +133,7 @@ async def test_a_reload_shows_the_filtered_board_and_the_drawer_again(
     task = tasks[3]
     title = task["title"].strip()
     async with site.open_page(f"/boards/{board['id']}", viewport=LOW) as page:
-        await page.get_by_label("Filter tasks").fill(title)
+        await page.get_by_label("Search tasks").fill(title)
         await expect(link_of(page, tasks[4])).to_have_count(0)
         await link_of(page, task).click()
         heading = page.locator("#drawer h2").first
@@ -142,12 +142,12 @@ async def test_a_reload_shows_the_filtered_board_and_the_drawer_again(
             await expect(page).to_have_url(re.compile(rf"/tasks/{task['id']}\?q="))
             await page.reload()
         await expect(heading).to_have_text(title)
-        await expect(page.get_by_label("Filter tasks")).to_have_value(title)
+        await expect(page.get_by_label("Search tasks")).to_have_value(title)
         await expect(link_of(page, task)).to_be_visible()
         await expect(link_of(page, tasks[4])).to_have_count(0)
         await page.go_back()
         await expect(page.locator("#drawer")).to_be_hidden()
-        await expect(page.get_by_label("Filter tasks")).to_have_value(title)
+        await expect(page.get_by_label("Search tasks")).to_have_value(title)
 
         await link_of(page, task).click()
         await page.get_by_role("link", name="Open as a page").click()

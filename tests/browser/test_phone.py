@@ -80,7 +80,7 @@ async def test_a_board_is_filtered_by_text(site: LiveSite) -> None:
         site.create_task(board, title)
     async with site.open_page(f"/boards/{board['id']}", viewport=PHONE) as page:
         await page.locator("#more-filters > summary").click()
-        await page.get_by_label("Filter tasks").fill("door")
+        await page.get_by_label("Search tasks").fill("door")
         await expect(page.locator(".card")).to_have_count(1)
         await expect(page.get_by_role("button", name="Blocked")).to_be_visible()
         await page.get_by_label("Show all").click()

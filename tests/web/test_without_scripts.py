@@ -133,7 +133,7 @@ async def test_a_board_is_filtered_and_shown_as_a_list(
     await page.open(board_path)
     await page.follow("Expand Done: 1 task")
     assert titles_in(page, "done") == ["Hang the sign"]
-    page.fill("Filter tasks", "door")
+    page.fill("Search tasks", "door")
     await page.press("Filter")
     assert "Hang the sign" not in page.text
     assert titles_in(page, "inbox") == ["Paint the door"]
