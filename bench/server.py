@@ -45,7 +45,8 @@ class Usage:
     round_trips: int
     frequent: dict[str, int]  # texts of statements with their numbers, most frequent first
     pauses: list[list[float]]
-    """Of garbage collection, from MIN_PAUSE on: time of the end, generation, milliseconds."""
+    """Of garbage collection since the report before this one, from MIN_PAUSE on: time of the end,
+    generation, milliseconds. The server forgets them: it measures its own memory."""
 
     def subtract(self, earlier: "Usage") -> "Usage":
         """Return the use since an earlier report; of what is in use, the difference."""
@@ -61,7 +62,7 @@ class Usage:
             self.statements - earlier.statements,
             self.round_trips - earlier.round_trips,
             {text: number for text, number in frequent.most_common() if number > 0},
-            self.pauses[len(earlier.pauses) :],
+            self.pauses,
         )
 
 
@@ -102,6 +103,7 @@ class _Recorder:
             "frequent": self._frequent,
             "pauses": self._pauses,
         }
+        self._pauses = []
         writer.write(json.dumps(usage).encode())
         writer.close()
 
