@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.support.fake_agents_gateway import run_fake_agents_gateway
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import list_axe_violations, overflows_horizontally
+from tests.support.page_checks import list_axe_violations, list_overflowing
 from tests.support.tiers import repetition
 
 
@@ -36,7 +36,7 @@ async def test_a_person_and_the_agent_edit_the_same_file(site: LiveSite) -> None
             await expect(beside.locator("ins").last).to_have_text("Be exact.")
             assert await list_axe_violations(page) == []
             await page.set_viewport_size({"width": 360, "height": 800})
-            assert not await overflows_horizontally(page)
+            assert not await list_overflowing(page)
             await page.get_by_label("Merged text").fill("Be bold.\nBe exact.\n")
             await page.get_by_role("button", name="Review changes").click()
             await expect(page.locator(".diff ins")).to_have_text("Be exact.")
@@ -45,4 +45,4 @@ async def test_a_person_and_the_agent_edit_the_same_file(site: LiveSite) -> None
             assert files["SOUL.md"] == "Be bold.\nBe exact.\n"
             await page.get_by_role("link", name="History").click()
             await expect(page.locator("ol.panel > li")).to_have_count(3)
-            assert not await overflows_horizontally(page)
+            assert not await list_overflowing(page)

@@ -9,7 +9,7 @@ from tests.support.page_checks import (
     WIDE,
     in_sizes,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import repetition, select_options
 
@@ -47,7 +47,7 @@ async def test_stopping_all_agents_needs_a_confirmation_and_updates_all_pages(
         for theme in select_options("stopped agents", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page, with_layout=True) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
         await page.get_by_role("button", name="Resume agents").click()
         for one in (page, other):
@@ -83,7 +83,7 @@ async def test_two_agents_in_a_loop_are_held_and_released(site: LiveSite) -> Non
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
         await page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await notice.get_by_role("button", name="Let it work again").click()
         await expect(page.locator("[id^=hold-]")).to_have_count(0)
         assert await list_axe_violations(page) == []

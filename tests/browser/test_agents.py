@@ -12,7 +12,7 @@ from tests.support.page_checks import (
     WIDE,
     choose,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import repetition
 
@@ -112,7 +112,7 @@ async def test_the_forms_show_what_they_change_on_a_gateway(site: LiveSite) -> N
         for size in (WIDE, PHONE):
             await page.set_viewport_size(size)
             assert await list_axe_violations(page) == []
-            assert not await overflows_horizontally(page)
+            assert not await list_overflowing(page)
         await name.fill(" ")
         await name.press("Tab")
         await expect(section).to_be_hidden()

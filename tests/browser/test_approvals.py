@@ -7,7 +7,7 @@ from playwright.async_api import Page, ViewportSize, expect
 
 from tests.support.installation import ApiClient
 from tests.support.live_site import APPROVE, LiveSite, headline
-from tests.support.page_checks import PHONE, WIDE, cut_connection, in_sizes, overflows_horizontally
+from tests.support.page_checks import PHONE, WIDE, cut_connection, in_sizes, list_overflowing
 from tests.support.tiers import repetition
 
 
@@ -85,7 +85,7 @@ async def test_a_decision_can_be_undone_until_it_is_final(
             await page.get_by_role("link", name=headline("Print it in red?"), exact=True).click()
         question = page.get_by_role("heading", level=2, name=headline("Print it in red?"))
         await expect(question).to_be_visible()
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         waiting = await page.locator("#rail").get_attribute("data-needs") or ""
 
         await page.get_by_label("Note for Juniper").fill("As red as you can.")
@@ -111,7 +111,7 @@ async def test_a_decision_can_be_undone_until_it_is_final(
         assert scenario.comments() == []
 
         await expect(page.locator("[data-decided]").get_by_text("You approved")).to_be_visible()
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
 
 @in_sizes(PHONE, WIDE)

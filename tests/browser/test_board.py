@@ -7,7 +7,7 @@ from typing import Any
 from playwright.async_api import Locator, Page, Route, ViewportSize, expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, overflows_horizontally
+from tests.support.page_checks import PHONE, list_overflowing
 from tests.support.tiers import repetition
 
 POCKET: dict[str, Any] = {"viewport": PHONE, "has_touch": True}
@@ -341,7 +341,7 @@ async def test_a_phone_shows_one_column_and_moves_cards_by_menu(site: LiveSite) 
         await is_in(page, task, "inbox")
         for status in ("in_progress", "review", "done"):
             await expect(column(page, status)).to_be_hidden()
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
         card = card_of(page, task)
         await card.get_by_role("button", name="Actions for “").tap()
@@ -378,7 +378,7 @@ async def test_on_a_phone_a_task_fills_the_screen(site: LiveSite) -> None:
         drawer = page.locator("#drawer")
         await expect(drawer.get_by_role("heading", name="Paint the door")).to_be_visible()
         assert await drawer.bounding_box() == {"x": 0, "y": 0, **PHONE}
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
         await page.reload()
         await expect(page.get_by_role("heading", level=1, name="Paint the door")).to_be_visible()
@@ -412,7 +412,7 @@ async def test_the_board_makes_room_before_the_task_has_arrived(site: LiveSite) 
         beside = await drawer.bounding_box()
         assert beside
         assert room["x"] + room["width"] <= beside["x"] + 1
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await page.keyboard.press("Escape")
         await expect(drawer).to_be_hidden()
 

@@ -9,7 +9,7 @@ from tests.support.page_checks import (
     WIDE,
     in_sizes,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import repetition, select_options
 
@@ -49,7 +49,7 @@ async def test_pausing_needs_a_confirmation_and_updates_all_pages(site: LiveSite
         for theme in select_options("a paused board", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
         await page.get_by_role("button", name="Resume").click()
         for one in (page, other):

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.board_rows import add_tasks
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, overflows_horizontally
+from tests.support.page_checks import PHONE, list_overflowing
 from tests.support.tiers import repetition
 
 
@@ -181,7 +181,7 @@ async def test_a_phone_selects_cards_by_their_menu(site: LiveSite) -> None:
         places = [await button.bounding_box() for button in buttons]
         status, delete = [place["x"] for place in places if place]
         assert status < delete
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await bar.locator("#bulk-priority summary").tap()
         await bar.get_by_role("button", name="Low").tap()
         await expect(bar).to_be_hidden()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from playwright.async_api import Route, expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import PHONE, list_axe_violations, list_overflowing
 from tests.support.tiers import repetition
 
 TITLE = "Paint the very long wall behind the harbour"
@@ -78,7 +78,7 @@ async def test_the_calendar_is_a_list_of_days_on_a_phone(site: LiveSite) -> None
         await expect(page.locator(".cal__grid [data-item]")).to_have_count(0)
     async with site.open_page(path, viewport=PHONE) as page:
         assert await list_axe_violations(page) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
 
 async def test_a_page_that_is_open_on_the_next_day_loads_its_parts_again(site: LiveSite) -> None:

@@ -5,7 +5,7 @@ import re
 from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, choose, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import PHONE, choose, list_axe_violations, list_overflowing
 from tests.support.tiers import repetition
 
 LIST_OF_FIELDS = re.compile(r"/fields(\?|$)")
@@ -22,7 +22,7 @@ async def test_a_tag_is_created_with_a_generated_slug(site: LiveSite) -> None:
         await page.get_by_label("Pick a colour").fill("#c0392b")
         await expect(page.get_by_label("Colour", exact=True)).to_have_value("c0392b")
         assert await list_axe_violations(page) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await page.get_by_role("button", name="Create tag").click()
         await page.get_by_label("Filter tags by name").press_sequentially("cleaning 1")
         await expect(page.locator("#tags [data-item]")).to_have_count(1)

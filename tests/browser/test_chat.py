@@ -11,7 +11,7 @@ from tests.support.page_checks import (
     WIDE,
     in_sizes,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import repetition, select_options
 
@@ -49,7 +49,7 @@ async def test_chat_messages_of_users_and_agents_appear_at_once(site: LiveSite, 
         for theme in select_options("a chat", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
 
 async def test_text_that_is_typed_while_a_message_is_sent_is_kept(site: LiveSite) -> None:
@@ -132,4 +132,4 @@ async def test_a_mention_of_a_missing_lead_shows_a_notice(site: LiveSite, size) 
             for theme in select_options("a missing lead", THEMES):
                 await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
                 assert await list_axe_violations(page) == []
-            assert not await overflows_horizontally(page)
+            assert not await list_overflowing(page)

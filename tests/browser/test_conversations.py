@@ -12,7 +12,7 @@ from tests.support.page_checks import (
     WIDE,
     in_sizes,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import repetition
 
@@ -58,7 +58,7 @@ async def test_a_link_to_an_old_message_shows_and_marks_it(
         await expect(page.locator("nav.pager")).to_contain_text(f"of {MESSAGES + 1}")
         await expect_marked(page, first_message)
         assert await list_axe_violations(page) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await page.get_by_role("link", name="Later").click()
         await expect(page.get_by_text(f"Message {MESSAGES - 1}.")).to_be_visible()
 

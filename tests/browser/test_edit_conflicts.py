@@ -3,7 +3,7 @@
 from playwright.async_api import Page, expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, overflows_horizontally
+from tests.support.page_checks import PHONE, list_overflowing
 
 OLD = "Sand it.\nPaint it.\nLet it dry."
 THEIRS = "Sand it.\nPaint it twice.\nLet it dry."
@@ -34,7 +34,7 @@ async def test_a_stale_description_is_merged_in_a_dialog(site: LiveSite) -> None
         assert site.list_tasks(board)["Paint the door"]["description"] == THEIRS
 
         await page.set_viewport_size(PHONE)
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await dialog.get_by_label("Text to save").fill(MERGED)
         await dialog.get_by_role("button", name="Save", exact=True).click()
         await expect(dialog).to_be_hidden()

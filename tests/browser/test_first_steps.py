@@ -11,8 +11,8 @@ from tests.support.live_site import APPROVE
 from tests.support.page_checks import (
     PHONE,
     list_axe_violations,
+    list_overflowing,
     new_context,
-    overflows_horizontally,
 )
 from tests.support.tiers import repetition, select_options
 
@@ -34,7 +34,7 @@ async def looks_well(page: Page) -> None:
     for theme in select_options(await page.title(), THEMES):
         await page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
         assert await list_axe_violations(page) == [], (page.url, theme)
-    assert not await overflows_horizontally(page), page.url
+    assert not await list_overflowing(page), page.url
 
 
 async def first_steps(page: Page, installation: Installation) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from tests.support.page_checks import (
     WIDE,
     in_sizes,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import repetition, select_options
 
@@ -36,7 +36,7 @@ async def test_plain_texts_are_formatted_when_the_page_is_loaded_again(
         for theme in select_options("plain texts", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await again.first.click()
         await expect(page.locator(".bubble").nth(MESSAGES - 1)).to_be_attached()
         await expect(again).to_have_count(0)

@@ -14,7 +14,7 @@ from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     PHONE,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import repetition
 
@@ -82,7 +82,7 @@ async def test_a_phone_shows_the_command_and_both_decisions(gateway_site: Gatewa
             assert box
             assert box["height"] >= 44
             assert box["y"] + box["height"] <= PHONE["height"]
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await page.get_by_role("button", name="Deny").click()
         await expect(page.locator("#detail").get_by_text("You denied it")).to_be_visible()
 
@@ -161,7 +161,7 @@ async def test_an_automation_is_allowed_permanently_and_its_grant_revoked(
     async with site.open_page(path, viewport=PHONE) as page:
         grant = page.get_by_text("The automation Nightly always asks to run this command.")
         await expect(grant).to_be_visible()
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         assert await list_axe_violations(page) == []
         button = page.get_by_role("button", name="Allow permanently")
         box = await button.bounding_box()

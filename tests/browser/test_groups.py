@@ -12,7 +12,7 @@ from tests.support.page_checks import (
     choose,
     in_sizes,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import repetition, select_options
 
@@ -58,7 +58,7 @@ async def test_a_group_is_created_used_and_deleted(site: LiveSite, size) -> None
         for theme in select_options("a group", THEMES):
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
         await page.get_by_role("link", name="Edit").click()
         await page.locator("summary", has_text="Delete group").click()

@@ -12,7 +12,7 @@ from tests.original.conftest import original_template, original_url
 from tests.support.installation import LOCAL_AUTH, Installation, find_free_port
 from tests.support.live_site import set_up_site
 from tests.support.original_import import ISSUER
-from tests.support.page_checks import PHONE, overflows_horizontally
+from tests.support.page_checks import PHONE, list_overflowing
 from tests.support.tiers import repetition
 
 __all__ = ["original_template", "original_url"]
@@ -46,10 +46,10 @@ async def test_the_first_owner_works_on_what_was_imported(
         for address in PAGES:
             await page.goto(f"{installation.url}{address}")
             await expect(page.get_by_role("heading", level=1)).to_be_visible()
-            assert not await overflows_horizontally(page), address
+            assert not await list_overflowing(page), address
     async with site.open_page("/boards", viewport=PHONE) as page:
         for address in PAGES:
             await page.goto(f"{installation.url}{address}")
-            assert not await overflows_horizontally(page), address
+            assert not await list_overflowing(page), address
     site.close()
     installation.stop()

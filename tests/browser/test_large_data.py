@@ -20,7 +20,7 @@ from tests.support.page_checks import (
     WIDE,
     in_sizes,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.site_objects import ARABIC, EMOJI, LONG_WORD, UNUSUAL_TEXT
 from tests.support.tiers import repetition
@@ -67,7 +67,7 @@ async def test_a_column_shows_five_hundred_cards(
     async with site.open_page(f"/boards/{board['id']}?limit={CARDS}", viewport=size) as page:
         cards = page.locator("#column-inbox .card")
         await expect(cards).to_have_count(CARDS)
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         assert await list_axe_violations(page, *RULES) == []
         await expect(page.locator("#column-inbox .count").first).to_have_text(str(CARDS))
 
@@ -99,7 +99,7 @@ async def test_every_one_of_a_thousand_comments_can_be_reached(
             await expect(entries.first).to_contain_text(f"Comment {first}.")
             await expect(entries).to_have_count(200)
             await (earlier.click() if first else expect(earlier).to_have_count(0))
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         assert await list_axe_violations(page, *RULES) == []
 
         site.update_task(board, task, title="Talk about everything")  # reloads the whole task
@@ -114,7 +114,7 @@ async def test_every_one_of_a_thousand_comments_can_be_reached(
         await page.locator("#comment").fill("The last one.")
         await page.get_by_role("button", name="Send").click()
         await expect(entries.last).to_contain_text("The last one.")
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
 
 @repetition
@@ -129,7 +129,7 @@ async def test_three_of_the_longest_texts_fit_on_a_page(site: LiveSite, board, s
         site.owner.call("POST", f"{path}/comments", message=message)
     async with site.open_page(path, viewport=size) as page:
         await expect(conversation(page).locator(".prose").first).to_contain_text(word)
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         composer = page.locator("#comment")
         await composer.fill(f"{word}0")
         assert await composer.input_value() == word
@@ -137,7 +137,7 @@ async def test_three_of_the_longest_texts_fit_on_a_page(site: LiveSite, board, s
         await expect(conversation(page).locator(".prose")).to_have_count(3)
         await expect(conversation(page).locator(".prose").last).to_have_text(word)
         await expect(composer).to_have_value("")
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
 
 @in_sizes(WIDE, PHONE)
@@ -151,7 +151,7 @@ async def test_texts_from_right_to_left_and_emoji_are_shown(
     async with site.open_page(f"/boards/{board['id']}", viewport=size) as page:
         link = page.locator(f"#task-{task['id']} h3")
         await expect(link).to_have_text(title)
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await page.goto(path)
         heading = page.locator("h1")
         await expect(heading).to_have_text(title)
@@ -161,5 +161,5 @@ async def test_texts_from_right_to_left_and_emoji_are_shown(
         assert (
             await page.locator("html").evaluate("page => getComputedStyle(page).direction") == "ltr"
         )
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         assert await list_axe_violations(page) == []

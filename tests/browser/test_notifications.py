@@ -11,7 +11,7 @@ from tests.support.page_checks import (
     PHONE,
     WIDE,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import repetition
 
@@ -72,4 +72,4 @@ async def test_the_pages_are_accessible_in_both_themes(
             for theme in ("light", "dark"):
                 await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
                 assert await list_axe_violations(page, with_layout=True) == []
-            assert not await overflows_horizontally(page)
+            assert not await list_overflowing(page)

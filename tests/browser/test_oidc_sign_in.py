@@ -12,8 +12,8 @@ from tests.support.live_site import OWNER
 from tests.support.page_checks import (
     PHONE,
     list_axe_violations,
+    list_overflowing,
     new_context,
-    overflows_horizontally,
 )
 from tests.support.real_oidc_provider import run_provider
 from tests.support.tiers import repetition
@@ -73,7 +73,7 @@ async def test_users_sign_in_with_a_provider_and_connect_an_account(
     await sign_in_elsewhere(tab, "olga")
     await expect(tab.get_by_role("alert")).to_contain_text("Sign in with it once")
     assert await list_axe_violations(tab) == []
-    assert not await overflows_horizontally(tab)
+    assert not await list_overflowing(tab)
     await tab.locator("[name=email]").fill(OWNER["email"])
     await tab.locator("[name=password]").fill(OWNER["password"])
     await tab.get_by_role("button", name="Sign in", exact=True).click()

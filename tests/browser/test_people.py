@@ -11,8 +11,8 @@ from tests.support.page_checks import (
     WIDE,
     in_sizes,
     list_axe_violations,
+    list_overflowing,
     new_context,
-    overflows_horizontally,
 )
 from tests.support.tiers import repetition
 
@@ -86,7 +86,7 @@ async def test_a_new_link_of_an_invite_is_shown_in_a_dialog(site: LiveSite, size
             await expect(invites.first).to_contain_text(emails[0])  # the list was reloaded
             assert await list_axe_violations(page) == []
             assert await dialog.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
-            assert not await overflows_horizontally(page)
+            assert not await list_overflowing(page)
             if close == "Enter":
                 await dialog.get_by_role("button", name="Close").last.focus()
             await page.keyboard.press(close)

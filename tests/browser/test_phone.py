@@ -11,7 +11,7 @@ from tests.support.page_checks import (
     PHONE,
     WIDE,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import mark_repetitions, repetition
 
@@ -63,7 +63,7 @@ async def test_the_menu_more_is_accessible_and_changes_the_theme(site: LiveSite)
         summary = more_of(page).locator("summary")
         await summary.click()
         assert await list_axe_violations(page, with_layout=True) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await more_of(page).get_by_role("button", name="Theme").click()
         await expect(page.locator("html")).to_have_attribute("data-theme", "light")
         await summary.click()
@@ -103,7 +103,7 @@ async def test_the_cards_of_a_board_begin_near_the_top(site: LiveSite, size, top
         for words in ("Pause agents", "Chat", "1 more"):  # written, not only drawn
             shown = page.get_by_text(words).filter(visible=True)
             await expect(shown.first).to_be_in_viewport(ratio=0.9)
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
 
 async def test_the_buttons_of_the_drawer_are_large_enough(site: LiveSite) -> None:
@@ -116,7 +116,7 @@ async def test_the_buttons_of_the_drawer_are_large_enough(site: LiveSite) -> Non
         sizes = [await one.bounding_box() for one in await buttons.all()]
         assert len(sizes) > 8
         assert [box for box in sizes if not box or box["height"] < 43.9] == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
 
 async def test_no_toast_covers_a_comment_that_was_not_sent(site: LiveSite) -> None:
@@ -144,10 +144,10 @@ async def test_the_bar_of_a_task_between_others_fits(site: LiveSite) -> None:
     async with site.open_page(address, viewport={"width": 320, "height": 640}) as page:
         await expect(page.get_by_role("link", name="Previous task")).to_be_visible()
         await expect(page.get_by_role("link", name="Next task")).to_be_visible()
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await page.get_by_label("More actions").click()
         await expect(page.get_by_role("button", name="Copy link")).to_be_visible()
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
 
 @repetition
@@ -166,7 +166,7 @@ async def test_the_requester_of_an_approval_can_be_asked(site: LiveSite) -> None
         await page.get_by_label("Ask Juniper").fill("Which colour?")
         await page.get_by_role("button", name="Ask", exact=True).click()
         await expect(page.locator("article").get_by_text("Question asked")).to_be_visible()
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ async def test_the_bar_of_a_decision_leaves_room_for_the_request(site: LiveSite,
         assert await page.evaluate(LIST_SMALL_TARGETS) == []
         await page.locator(".decide summary", has_text="Rückfrage").click()
         await expect(page.locator(".decide textarea")).to_be_in_viewport(ratio=1)
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
 
 @pytest.mark.parametrize("width", mark_repetitions([1440, 1280, 1024, 360], (1440, 360)))
@@ -268,7 +268,7 @@ async def test_the_states_of_the_inbox_are_reached_by_touch_and_by_keys(site: Li
             await link.focus()
             await page.keyboard.press("Enter")
             await expect(page).to_have_url(re.compile(address))
-            assert not await overflows_horizontally(page)
+            assert not await list_overflowing(page)
             await expect(states.locator("[aria-current=page]")).to_contain_text(name)
 
 

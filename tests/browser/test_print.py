@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.tasks import CARDS_IN_COLUMN
 from tests.support.board_rows import add_tasks
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import WIDE, in_sizes, overflows_horizontally
+from tests.support.page_checks import WIDE, in_sizes, list_overflowing
 from tests.support.tiers import repetition
 from web.tasks.conversation import NEWEST_ENTRIES
 
@@ -61,7 +61,7 @@ async def check_print(page: Page) -> None:
         await expect(page.locator(selector)).to_have_css("background-color", WHITE)
     written = await page.evaluate(WRITTEN_ADDRESS)
     assert LINK in written
-    assert not await overflows_horizontally(page)
+    assert not await list_overflowing(page)
 
 
 @in_sizes(PAPER, WIDE)
@@ -108,7 +108,7 @@ async def test_a_board_is_printed_with_all_tasks(
         await expect(cards.filter(visible=True)).to_have_count(CARDS_IN_COLUMN + 3)
         await expect(page.get_by_text("Finished long ago")).to_be_visible()
         await expect(page.get_by_role("heading", name="Printed")).to_be_visible()
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
         await page.evaluate("dispatchEvent(new Event('afterprint'))")
         await page.emulate_media(media="screen")

@@ -14,7 +14,7 @@ from tests.support.page_checks import (
     PHONE,
     WIDE,
     list_axe_violations,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import repetition, select_options
 
@@ -132,7 +132,7 @@ async def test_the_search_page_is_accessible(site: LiveSite, size) -> None:
         for theme in THEMES:
             await page.evaluate("it => document.documentElement.dataset.theme = it", theme)
             assert await list_axe_violations(page) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
 
 
 async def test_a_mention_and_a_task_are_inserted_in_the_chat(site: LiveSite) -> None:

@@ -9,7 +9,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.test_board_drops import hover, point_in, take
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import cut_connection, overflows_horizontally
+from tests.support.page_checks import cut_connection, list_overflowing
 from tests.support.tiers import repetition
 
 RELOAD_SIDEBAR = """() => new Promise((resolve) => {
@@ -128,4 +128,4 @@ async def test_pinned_boards_are_moved_on_a_phone(site: LiveSite, pinned) -> Non
         await expect(boards.nth(2)).to_have_text(second)
         await page.get_by_role("button", name=f"Unpin {third}").tap()
         await expect(boards.first).to_have_text(first)
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)

@@ -11,7 +11,7 @@ from services.skills import DEFAULT_PACKS
 from tests.support.fake_agents_gateway import run_fake_agents_gateway
 from tests.support.fake_gateway import wait_until
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import list_axe_violations, overflows_horizontally
+from tests.support.page_checks import list_axe_violations, list_overflowing
 from tests.support.skill_archives import FILES, WRITER, make_zip
 from tests.support.tiers import repetition
 from web.ui.render import TOAST_HEADERS
@@ -57,7 +57,7 @@ async def test_a_pack_is_reviewed_and_a_skill_is_installed(site: LiveSite) -> No
         await expect(row).to_contain_text("Not installed.")
         await row.get_by_role("link", name="Review and install").click()
         await expect(page.locator("#content")).to_contain_text("Writes reports.")
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await page.get_by_role("button", name="Request the installation").click()
         await expect(row).not_to_contain_text("Not installed.")
         await wait_until(lambda: any("INSTALL REQUEST" in text for text in list_texts(fake)))
@@ -73,7 +73,7 @@ async def test_a_pack_is_reviewed_and_a_skill_is_installed(site: LiveSite) -> No
         await expect(row).to_contain_text("Update available")
         await expect(page.locator("pre")).to_contain_text("And so on.")
         await page.set_viewport_size({"width": 360, "height": 800})
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await row.get_by_role("link", name="Review and install").click()
         await expect(page.locator(".diff ins", has_text="Cite sources.")).to_be_visible()
         await page.get_by_role("button", name="Request the installation").click()

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.support.board_rows import end_undo_time
 from tests.support.installation import TIMEOUT
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import PHONE, list_axe_violations, list_overflowing
 from tests.support.tool_calls import hook_body
 
 
@@ -42,7 +42,7 @@ async def test_a_person_changes_a_call_on_a_phone_while_its_client_waits(
         await page.get_by_role("button", name="Show the difference").click()
         await expect(page.locator("ins")).to_have_text("git push")
         assert await list_axe_violations(page) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await page.get_by_role("button", name="Allow with this change").click()
         await expect(page.locator("#toasts [data-toast]")).to_be_visible()
         await end_undo_time(database, board)

@@ -3,7 +3,7 @@
 from playwright.async_api import expect
 
 from tests.support.live_site import LiveSite
-from tests.support.page_checks import PHONE, list_axe_violations, overflows_horizontally
+from tests.support.page_checks import PHONE, list_axe_violations, list_overflowing
 from tests.support.tiers import repetition
 
 
@@ -25,7 +25,7 @@ async def test_deleted_tasks_are_selected_and_restored(site: LiveSite) -> None:
         await expect(page.get_by_role("checkbox", name="Select “Paint”")).to_be_checked()
         await page.get_by_role("checkbox", name="Select “Varnish”").check()
         assert await list_axe_violations(page) == []
-        assert not await overflows_horizontally(page)
+        assert not await list_overflowing(page)
         await page.get_by_role("button", name="Restore 2").click()
         await expect(page.locator("main")).to_contain_text("2 tasks restored.")
         await expect(page.locator("#trash [data-item]")).to_have_count(1)

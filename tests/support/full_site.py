@@ -16,14 +16,14 @@ from tests.support.live_site import LiveSite
 from tests.support.page_checks import (
     AXE,
     LAYOUT,
-    OVERFLOWS,
+    LIST_OVERFLOWING,
     PHONE,
     TABLET,
     WIDE,
     list_axe_violations,
     list_cut_buttons,
+    list_overflowing,
     list_small_targets,
-    overflows_horizontally,
 )
 from tests.support.page_signatures import LAYOUT_RULES, CheckedTexts, describe_shown
 from tests.support.site_objects import (
@@ -66,8 +66,8 @@ LIST_REPEATED_IDS = """() => {
     return ids.filter((id, index) => ids.indexOf(id) < index);
 }"""
 
-COUNT_HEADINGS = f"""() => [document.querySelectorAll("h1").length, {OVERFLOWS}]"""
-"""Returns the number of headings of the first level, and whether the page is too wide."""
+COUNT_HEADINGS = f"""() => [document.querySelectorAll("h1").length, ({LIST_OVERFLOWING})()]"""
+"""Returns the number of headings of the first level, and what is too wide."""
 
 SET_THEME = "theme => document.documentElement.dataset.theme = theme"
 CHECKED_TEXTS = CheckedTexts()  # of all pages that this process of the tests has checked
@@ -111,7 +111,7 @@ class CheckedPage:
             await self.page.evaluate(REMOVE_DIALOGS)
         if repeated:
             await self.page.set_viewport_size(PHONE)
-            assert not await overflows_horizontally(self.page), self.page.url
+            assert not await list_overflowing(self.page), self.page.url
             assert await self.page.evaluate(LIST_REPEATED_IDS) == []
             await self.page.evaluate(REMOVE_REPEATED, repeated)
         self.shown.clear()
@@ -131,7 +131,7 @@ class CheckedPage:
         A theme changes only colours, so that only texts are checked in a second one.
         """
         page = self.page
-        assert await page.evaluate(COUNT_HEADINGS) == [1, False], (page.url, page.viewport_size)
+        assert await page.evaluate(COUNT_HEADINGS) == [1, []], (page.url, page.viewport_size)
         for theme in themes:
             await page.evaluate(SET_THEME, theme)
             if theme == themes[0]:

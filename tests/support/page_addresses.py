@@ -75,6 +75,7 @@ PAGES = {
     "/boards/{board_id:uuid}/tasks/new": ["/boards/{board}/tasks/new"],
     "/boards/{board_id:uuid}/tasks/{task_id:uuid}": [
         "/boards/{board}/tasks/{task}",
+        "/boards/{board}/tasks/{first}",
         "/boards/{empty}/tasks/{bare}",
         "/boards/{quay}/tasks/{worked_on}",
     ],

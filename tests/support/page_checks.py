@@ -97,11 +97,22 @@ async def list_axe_violations(
     ]
 
 
-OVERFLOWS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+LIST_OVERFLOWING = """() => {
+    const isOutside = (element) => element.getBoundingClientRect().right > innerWidth + 1;
+    const isCut = ({ parentElement: around }) => // by a part that scrolls, or shows what fits
+        around && around.localName !== "main" &&
+        ((getComputedStyle(around).overflowX !== "visible" && !isOutside(around)) || isCut(around));
+    const { scrollWidth, clientWidth } = document.documentElement;
+    return [...document.querySelectorAll("main *")]
+        .filter((element) => isOutside(element) && element.checkVisibility() && !isCut(element))
+        .map((element) => element.outerHTML.slice(0, 160))
+        .concat(scrollWidth > clientWidth ? [`${scrollWidth} px`] : []);
+}"""
 
 
-async def overflows_horizontally(page: Page) -> bool:
-    return await page.evaluate(OVERFLOWS)
+async def list_overflowing(page: Page) -> list[str]:
+    """Return what is wider than the window: elements of the page, and its width if it scrolls."""
+    return await page.evaluate(LIST_OVERFLOWING)
 
 
 LIST_SMALL_TARGETS = """() => [

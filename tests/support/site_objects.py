@@ -113,6 +113,7 @@ def create_site_objects(site: LiveSite) -> dict[str, str]:
         "file_version": site.create_file_version(me["id"], LONG_TEXT),
         "gateway": gateway["id"],
         "task": task["id"],
+        "first": first["id"],
         "bare": create_unusual_task(site, empty),
         "approval": question["id"],
         "decided": decided["id"],

@@ -17,7 +17,7 @@ from tests.support.page_addresses import (
     PUBLIC_PAGES,
     REPRESENTATIVE,
 )
-from tests.support.page_checks import new_context, overflows_horizontally
+from tests.support.page_checks import list_overflowing, new_context
 from tests.support.page_routes import list_routes
 from tests.support.tiers import mark_repetitions, repetition
 
@@ -109,4 +109,4 @@ async def test_all_filters_are_shown_and_large_enough(world: FullSite, address: 
     await page.goto(address.format(**world.ids))
     bad = await page.evaluate(LIST_BAD_CONTROLS)
     assert not bad, "\n".join(bad)
-    assert not await overflows_horizontally(page)
+    assert not await list_overflowing(page)

@@ -16,7 +16,7 @@ from tests.support.page_checks import (
     TABLET,
     WIDE,
     list_cut_buttons,
-    overflows_horizontally,
+    list_overflowing,
 )
 from tests.support.tiers import repetition
 from web.ui.locale_middleware import LANGUAGE_COOKIE
@@ -47,5 +47,5 @@ async def test_a_page_fits_into_every_window(
     await translated.goto(address.format(**world.ids))
     for size in (WIDE, NARROW, SMALL, TABLET, PHONE):
         await translated.set_viewport_size(size)
-        assert not await overflows_horizontally(translated), size
+        assert not await list_overflowing(translated), size
         assert await list_cut_buttons(translated) == [], size
