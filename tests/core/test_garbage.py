@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from core.config.settings import Settings
 from core.db.engine import create_database_engine, has_open_transaction
 from core.errors import TooMany
-from core.garbage import IS_INCREMENTAL, MIN_SIZE, FullCollections
+from core.garbage import IS_INCREMENTAL, MAX_INTERVAL, MIN_SIZE, FullCollections
 from core.http.middleware import ErrorMiddleware
 from tests.support.live_server import run_server
 from tests.support.people_rows import cookie_secret
@@ -73,6 +73,33 @@ async def test_a_search_does_not_wait_for_ever(isolated_settings: Settings) -> N
         assert not collections.collect_if_due()
     assert count_searches() == before + 1
     await engine.dispose()
+
+
+class Link:
+    """A part of a circle, which only a search deletes."""
+
+    def __init__(self) -> None:
+        self.other = self
+
+
+async def test_a_little_garbage_is_deleted_after_some_time() -> None:
+    time = 0.0
+    collections = FullCollections(lambda: False, clock=lambda: time)
+    collections.start()
+    link = Link()
+    for _ in range(20):
+        gc.collect(1)  # as after new objects; the link is old then
+    reference = weakref.ref(link)
+    del link
+    assert not collections.collect_if_due()
+    assert reference() is not None
+    time = MAX_INTERVAL + 1
+    assert not collections.collect_if_due()
+    assert reference() is None
+    before = count_searches()
+    time += MAX_INTERVAL + 1
+    assert not collections.collect_if_due()
+    assert count_searches() == before, "nothing is new"
 
 
 def count_requests() -> int:
