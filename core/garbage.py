@@ -3,7 +3,7 @@
 A search visits every object. With ten thousand streams it takes a second of CPU, and on a busy
 machine many seconds: PostgreSQL ends a transaction that is idle for so long, and its request would
 fail. So Python searches only new objects by itself, and the event loop starts the full search: when
-the objects are a quarter more, or after a quarter of an hour in which new ones were searched.
+the objects are a quarter more, or after ten minutes or more in which new ones were searched.
 """
 
 import asyncio
@@ -17,7 +17,8 @@ IS_INCREMENTAL = sys.version_info >= (3, 14)
 
 GROWTH = 1.25  # of the number of objects after which a search is due, as in Python
 MIN_SIZE = 200_000  # objects, whose search takes a tenth of a second
-MAX_INTERVAL = 900.0  # seconds after which it is due with fewer new objects
+SEARCH_INTERVAL = 600.0  # seconds after which it is due with fewer new objects
+"""With MIN_SIZE objects. More objects wait longer, so that the share of the time stays the same."""
 NEVER = 2**31 - 1
 CHECK_INTERVAL = 0.25  # seconds
 RETRY_INTERVAL = 0.01  # seconds, while a search is due and a transaction is open
@@ -31,7 +32,7 @@ class FullCollections:
     ) -> None:
         self._has_transaction = has_transaction
         self._clock = clock
-        self._searched_at = clock()
+        self._late_at = clock() + SEARCH_INTERVAL
         self._limit = MIN_SIZE * GROWTH  # objects from which on a search is due
         self._min_passes = self._pass_size = 0
         self._next_look = 0  # searches of new objects until the objects are counted
@@ -54,7 +55,7 @@ class FullCollections:
         """
         passes = gc.get_count()[2]
         if not self._due_since:
-            is_late = self._clock() - self._searched_at > MAX_INTERVAL
+            is_late = self._clock() > self._late_at
             if passes <= (self._min_passes if is_late else self._next_look):
                 return False
             if not is_late and (missing := self._limit - _count_old_objects()) > 0:
@@ -64,8 +65,8 @@ class FullCollections:
         if passes <= 2 * self._due_since and self._has_transaction():
             return True
         gc.collect()
-        self._searched_at = self._clock()
         size = max(_count_old_objects(), MIN_SIZE)
+        self._late_at = self._clock() + SEARCH_INTERVAL * size / MIN_SIZE
         self._limit, self._due_since = size * GROWTH, 0
         self._plan_look(0, self._limit - size)
         return False

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from core.config.settings import Settings
 from core.db.engine import create_database_engine, has_open_transaction
 from core.errors import TooMany
-from core.garbage import IS_INCREMENTAL, MAX_INTERVAL, MIN_SIZE, FullCollections
+from core.garbage import IS_INCREMENTAL, MIN_SIZE, SEARCH_INTERVAL, FullCollections
 from core.http.middleware import ErrorMiddleware
 from tests.support.live_server import run_server
 from tests.support.people_rows import cookie_secret
@@ -93,13 +93,33 @@ async def test_a_little_garbage_is_deleted_after_some_time() -> None:
     del link
     assert not collections.collect_if_due()
     assert reference() is not None
-    time = MAX_INTERVAL + 1
+    time = SEARCH_INTERVAL + 1
     assert not collections.collect_if_due()
     assert reference() is None
     before = count_searches()
-    time += MAX_INTERVAL + 1
+    time += SEARCH_INTERVAL + 1
     assert not collections.collect_if_due()
     assert count_searches() == before, "nothing is new"
+
+
+async def test_a_large_process_waits_longer() -> None:
+    time = 0.0
+    collections = FullCollections(lambda: False, clock=lambda: time)
+    collections.start()
+    kept = make_objects(3 * MIN_SIZE)
+    gc.collect(1)
+    before = count_searches()
+    assert not collections.collect_if_due()
+    assert count_searches() == before + 1, "the objects are more than a quarter more"
+    for _ in range(20):
+        gc.collect(1)
+    time = 2 * SEARCH_INTERVAL
+    assert not collections.collect_if_due()
+    assert count_searches() == before + 1
+    time = 4 * SEARCH_INTERVAL
+    assert not collections.collect_if_due()
+    assert count_searches() == before + 2
+    del kept
 
 
 def count_requests() -> int:
