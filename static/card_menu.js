@@ -35,7 +35,14 @@
   // On a phone the menu covers most of the page: a tap beside it only closes it, and does not use what is there.
   const phone = matchMedia("(max-width: 52rem)");
   const setInert = (inert) => document.getElementById("board-view")?.toggleAttribute("inert", inert);
+  // Its card is loaded again, if it has changed meanwhile.
+  const releaseCard = () => {
+    delete cardOf(opener)?.dataset.used;
+    opener = undefined;
+    document.dispatchEvent(new Event("part:released"));
+  };
   const openMenu = (button) => {
+    if (opener) releaseCard(); // the menu of another card is open
     opener = button;
     const card = cardOf(opener);
     card.dataset.used = "";
@@ -61,9 +68,7 @@
     if (newState === "open") return;
     setInert(false);
     if (menu.contains(document.activeElement) || document.activeElement === document.body) opener?.focus();
-    delete cardOf(opener)?.dataset.used;
-    opener = undefined;
-    document.dispatchEvent(new Event("part:released"));
+    releaseCard();
   }, true);
 
   const change = (card, name, value) => {

@@ -295,3 +295,17 @@ async def test_everything_that_matches_is_selected_and_changed_with_one_undo(
         await page.locator("#toasts").get_by_role("button", name="Undo").click()
         await expect(page.locator("#toasts")).to_contain_text("Undone: 55 tasks")
         assert {one["priority"] for one in site.list_tasks(board).values()} == {"medium"}
+
+
+async def test_a_card_is_live_again_when_the_menu_of_another_one_is_opened(site: LiveSite) -> None:
+    board = site.create_board("Two menus")
+    first, second = [site.create_task(board, title) for title in ("Oak", "Elm")]
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        await card_of(page, first).get_by_role("button", name="Actions for “").click()
+        button = card_of(page, second).get_by_role("button", name="Actions for “")
+        await button.evaluate("(button) => button.click()")  # the menu is not closed between
+        site.update_task(board, first, title="Oak, renamed")
+        await expect(card_of(page, first)).to_contain_text("renamed")
+        await page.keyboard.press("Escape")
+        site.update_task(board, first, title="Oak, again")
+        await expect(card_of(page, first)).to_contain_text("again")
