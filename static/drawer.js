@@ -7,6 +7,7 @@
 window.boardDrawer = (() => {
   const drawer = () => document.getElementById("drawer");
   let opener, opening; // the link, and the last request that opens the drawer
+  let loading; // the last request for what it shows, while it runs
   const isOpening = () => drawer()?.ariaBusy === "true" && !drawer().hasChildNodes();
   const linkOf = (id) => document.getElementById(id ?? "")?.querySelector("a[href]");
   const countPrefix = () => { // as in live.js
@@ -33,6 +34,8 @@ window.boardDrawer = (() => {
     const empty = document.createElement("div");
     empty.id = "drawer";
     empty.hidden = true;
+    drawer().setAttribute("hx-ignore", "");
+    htmx.process(drawer(), true); // htmx forgets it, and its parts do not listen to the page any more
     drawer().replaceWith(empty);
     markShown();
     if (movesFocus) link?.focus();
@@ -101,8 +104,13 @@ window.boardDrawer = (() => {
     drawer()?.querySelector("[data-close-drawer]")?.click();
   });
   document.addEventListener("htmx:before:request", (event) => {
-    const { sourceElement, target } = event.detail.ctx;
+    const { sourceElement, target, request } = event.detail.ctx;
     if (target?.id !== "drawer") return;
+    if (!target.isConnected) return event.preventDefault(); // a second use of a link that was in it
+    if (request.method === "GET" && sourceElement !== target) {
+      loading?.request.abort(); // the drawer shows what was opened last: htmx drops a response whose target was replaced
+      loading = event.detail.ctx;
+    }
     if (sourceElement.localName === "a") opener = sourceElement;
     if (!target.hidden && !isOpening()) return;
     // The board makes room at once. Later, nothing tells the reader why it moves.
@@ -113,6 +121,7 @@ window.boardDrawer = (() => {
     target.ariaBusy = "true";
   });
   document.addEventListener("htmx:finally:request", (event) => {
+    if (event.detail.ctx === loading) loading = undefined;
     if (event.detail.ctx === opening && isOpening()) close(document.activeElement === document.body); // nothing has arrived
   });
   document.addEventListener("htmx:after:swap", (event) => {

@@ -309,3 +309,34 @@ async def test_a_card_is_live_again_when_the_menu_of_another_one_is_opened(site:
         await page.keyboard.press("Escape")
         site.update_task(board, first, title="Oak, again")
         await expect(card_of(page, first)).to_contain_text("again")
+
+
+async def test_the_drawer_shows_the_task_that_was_opened_last(site: LiveSite) -> None:
+    board = site.create_board("Two tasks")
+    first, second, third = [site.create_task(board, title) for title in ("Oak", "Elm", "Ash")]
+    may_continue = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await may_continue.wait()
+        await route.continue_()
+
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        heading = page.locator("#drawer-title")
+        await card_of(page, first).locator("h3 a").click()
+        await expect(heading).to_have_text("Oak")
+        await page.evaluate("""() => {
+            window.forgotten = [];
+            addEventListener("htmx:after:cleanup", ({ target }) => forgotten.push(target.id), true);
+        }""")
+        await page.route(f"**/tasks/{second['id']}", hold)
+        await card_of(page, second).locator("h3 a").click()
+        await card_of(page, third).locator("h3 a").click()
+        may_continue.set()
+        await expect(heading).to_have_text("Ash")
+        await expect(page).to_have_url(re.compile(f"/tasks/{third['id']}$"))
+        await page.unroute_all(behavior="wait")
+        await expect(heading).to_have_text("Ash")
+        assert await page.evaluate("forgotten.splice(0).filter((id) => id === 'drawer')")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#drawer")).to_be_hidden()
+        assert await page.evaluate("forgotten.filter((id) => id === 'drawer')") == ["drawer"]
