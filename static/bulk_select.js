@@ -103,6 +103,9 @@
       if (decides) matching.checked = false;
       if (matching.checked) for (const box of boxes(matching.closest("[data-select]"))) box.checked = true;
     }
+    // What is not shown any more, for example because of a filter, is not selected when it comes back.
+    const shown = new Set([...document.querySelectorAll("[data-select]")].flatMap(boxes).map(({ value }) => value));
+    for (const id of picked) if (!shown.has(id)) picked.delete(id);
     updateAll();
   });
   updateAll();

@@ -297,6 +297,21 @@ async def test_everything_that_matches_is_selected_and_changed_with_one_undo(
         assert {one["priority"] for one in site.list_tasks(board).values()} == {"medium"}
 
 
+async def test_what_is_filtered_away_is_not_selected_when_it_comes_back(site: LiveSite) -> None:
+    board = site.create_board("Filtered selection")
+    made = [site.create_task(board, title) for title in ("Oak", "Elm")]
+    async with site.open_page(f"/boards/{board['id']}") as page:
+        for task in made:
+            await card_of(page, task).get_by_role("checkbox").check()
+        await page.get_by_label("Search tasks").fill("Oak")
+        await expect(card_of(page, made[1])).to_have_count(0)
+        await expect(page.locator("#bulk")).to_contain_text("1 selected")
+        await page.get_by_label("Search tasks").fill("")
+        await expect(card_of(page, made[1])).to_be_visible()
+        await expect(boxes(page)).to_have_count(1)
+        await expect(page.locator("#bulk")).to_contain_text("1 selected")
+
+
 async def test_a_card_is_live_again_when_the_menu_of_another_one_is_opened(site: LiveSite) -> None:
     board = site.create_board("Two menus")
     first, second = [site.create_task(board, title) for title in ("Oak", "Elm")]
