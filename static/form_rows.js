@@ -5,7 +5,7 @@
   const renumber = (rows) => [...rows.querySelectorAll("[data-row]")].forEach((row, index) => {
     for (const part of row.querySelectorAll("[aria-label]")) part.setAttribute("aria-label", part.getAttribute("aria-label").replace(/\d+(?=\D*$)/, index + 1));
   });
-  const changed = (rows) => rows.dispatchEvent(new Event("change", { bubbles: true }));
+  const changed = (rows) => { for (const name of ["input", "change"]) rows.dispatchEvent(new Event(name, { bubbles: true })); };
   document.addEventListener("click", (event) => {
     const adder = event.target.closest("[data-add-row]"), remover = event.target.closest("[data-remove-row]");
     const rows = adder ? document.querySelector(`[data-rows="${adder.dataset.addRow}"]`) : remover?.closest("[data-rows]");

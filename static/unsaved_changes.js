@@ -6,9 +6,13 @@
     && new URL(form.getAttribute("action"), location.href).href === location.href.split("#")[0];
   const isUnsaved = (form) => form.hasAttribute("data-restored") || isPosted(form);
   const changed = new Set([...document.querySelectorAll("form[data-warns]")].filter(isUnsaved));
-  document.addEventListener("input", (event) => { if (event.target.form?.hasAttribute("data-warns")) changed.add(event.target.form); });
+  document.addEventListener("input", ({ target }) => {
+    const form = target.form ?? target.closest?.("form"); // of a field, or of the rows of which one was removed
+    if (form?.hasAttribute("data-warns")) changed.add(form);
+  });
   document.addEventListener("submit", (event) => changed.delete(event.target));
   addEventListener("beforeunload", (event) => {
+    if (document.documentElement.hidden) return; // loaded again by page_history.js: the reader agreed when it was left
     if ([...changed].some((form) => form.isConnected)) event.preventDefault();
   });
 })();

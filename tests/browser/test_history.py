@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, Route, ViewportSize, expect
+from playwright.async_api import Dialog, Locator, Page, Route, ViewportSize, expect
 
 from tests.browser.test_sign_out import caching_tab, sign_in
 from tests.support.live_site import LiveSite, headline
@@ -264,3 +264,34 @@ async def test_back_from_another_page_opens_the_drawer_of_a_list_once(
         await page.go_back()
         await expect(page.locator(".drawer")).to_have_count(0)
         await expect(page).to_have_url(address)
+
+
+async def test_back_to_a_form_that_was_left_unsaved_does_not_ask_again(site: LiveSite) -> None:
+    """The event is that of a browser that keeps such a page; Chromium does not ask then."""
+    asked: list[str] = []
+
+    async def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        await dialog.dismiss()
+
+    async with site.open_page("/settings") as page:
+        page.on("dialog", stay)
+        name = page.get_by_label("Name", exact=True)
+        await name.press_sequentially(" the First")
+        await page.evaluate("""() => {
+            dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+        }""")
+        await expect(name).to_be_visible()
+        await expect(name).not_to_have_value(re.compile("the First"))  # it is loaded again
+    assert asked == []
+
+
+async def test_a_removed_row_is_an_unsaved_change(site: LiveSite) -> None:
+    metrics = {"Speed": "9 knots", "Heel": "10 degrees"}
+    board = site.create_board("Measured", objective="Sail", success_metrics=metrics)
+    async with site.open_page(f"/boards/{board['id']}/onboarding") as page:
+        await page.get_by_role("button", name="Remove measure 1").click()
+        async with page.expect_event("dialog") as leaving:
+            page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+            await page.goto("/boards")
+        assert (await leaving.value).type == "beforeunload"
