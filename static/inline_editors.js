@@ -1,10 +1,21 @@
 // Inline editors: <details data-edit> with a form. While one is open, a reload of the part around it skips it
-// (morphSkip, in the layout), so typed text is never replaced. form[data-done] closes its editor or dialog when
+// (morphSkip, in the layout), so typed text is never replaced; the part is loaded again when it is closed. form[data-done] closes its editor or dialog when
 // the server has accepted it, unless the submit button has [data-stays]; form[data-done="id"] closes that editor.
 (() => {
+  const outdated = new Map(); // open editors that a reload has skipped, and the part that it has reloaded
+  document.addEventListener("htmx:after:swap", ({ detail: { ctx: { sourceElement, target, request } } }) => {
+    if (request.method !== "GET" || target !== sourceElement) return;
+    for (const editor of target.querySelectorAll("details[data-edit][open]")) outdated.set(editor, target);
+  });
+  const update = (editor) => {
+    const part = outdated.get(editor);
+    outdated.delete(editor);
+    if (part?.isConnected) htmx.trigger(part, "part:reload");
+  };
   document.addEventListener("toggle", (event) => {
     const editor = event.target;
-    if (!editor.matches?.("details[data-edit]") || !editor.open) return;
+    if (!editor.matches?.("details[data-edit]")) return;
+    if (!editor.open) return update(editor);
     const field = editor.querySelector("form :is(input:not([type=hidden]), textarea, select)");
     if (!document.activeElement.matches("input, textarea, select")) field?.focus();
   }, true);
