@@ -16,6 +16,7 @@
     const editor = event.target;
     if (!editor.matches?.("details[data-edit]")) return;
     if (!editor.open) return update(editor);
+    if (editor.hasAttribute("data-shows-draft")) return editor.removeAttribute("data-shows-draft"); // drafts.js has opened it
     const field = editor.querySelector("form :is(input:not([type=hidden]), textarea, select)");
     if (!document.activeElement.matches("input, textarea, select")) field?.focus();
   }, true);
