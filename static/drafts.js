@@ -15,7 +15,7 @@
   };
   const store = (field) => {
     const { value, dataset: { draft } } = field, hash = hashOf(field);
-    if (hash ? value === field.defaultValue && !field.dataset.saved : !value) return discard(draft);
+    if (hash ? value === field.defaultValue && field.dataset.saved === undefined : !value) return discard(draft);
     try {
       localStorage.setItem(key(draft), value);
       if (hash) localStorage.setItem(`${key(draft)} shown`, hash.value);
