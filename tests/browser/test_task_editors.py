@@ -35,6 +35,7 @@ async def test_a_text_that_was_not_saved_is_there_when_the_task_is_opened_again(
         await page.locator("#edit-title > summary").click()
         await title.fill("Paint the gate")
         await page.reload()
+        await expect(page.locator("#drawer-title")).to_be_visible()
         await expect(title).to_have_value("Paint the gate")
 
         # Cancel and Escape discard it.
