@@ -139,7 +139,7 @@ async def test_a_mention_and_a_task_are_inserted_in_the_chat(site: LiveSite) -> 
     board = site.create_board("Rookery")
     site.create_agent(board, "Jay Bird")
     task = site.create_task(board, "Mend the [old] nest")
-    async with site.open_page(f"/boards/{board['id']}/chat") as page:
+    async with site.open_page(f"/boards/{board['id']}/chat", has_own_context=True) as page:
         box, options = page.get_by_label("Message"), page.locator("#suggest [role=option]")
         await box.press_sequentially("Hello @j")
         await expect(options).to_have_count(1)

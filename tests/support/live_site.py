@@ -83,6 +83,8 @@ class LiveSite:
     async def _clear_shared_context(self, context: BrowserContext) -> None:
         """Close the pages that a test has opened, and delete what they have stored."""
         kept, *others = context.pages
+        has_fake_clock = await kept.evaluate("'__pwClock' in globalThis")
+        assert not has_fake_clock, "a test that replaces the clock needs has_own_context=True"
         for page in others:
             await page.unroute_all(behavior="ignoreErrors")
             await page.close()
